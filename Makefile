@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# One Makefile, everything is built under build/. `make help` is the map.
+
+VERSION := $(shell cat VERSION)
+ARCH    := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
+
+CC      ?= gcc
+CLANG   ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+PREFIX  ?= /usr
+DESTDIR ?=
+V       ?= 0
+Q       := $(if $(filter 1,$(V)),,@)
+say      = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' $(1) $(2))
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+CFLAGS ?= -O2 -g
+VS_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DVS_VERSION='"$(VERSION)"' $(WARN) \
+	     -Iuser -Ibpf -Ibuild/skel -fstack-protector-strong
+LDLIBS := -lbpf -lelf -lz -ljansson -lm
+BPF_CFLAGS := -g -O2 -target bpf -D__TARGET_ARCH_$(ARCH) -Wall -Werror \
+	      -Wno-missing-declarations -Ivmlinux -Ibpf
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+SRC      := $(sort $(wildcard user/*/*.c))
+OBJ      := $(SRC:%.c=build/%.o)
+BPF_SRC  := $(sort $(wildcard bpf/*.bpf.c))
+SKEL     := $(BPF_SRC:bpf/%.bpf.c=build/skel/%.skel.h)
+UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
+UNIT     := $(UNIT_SRC:tests/unit/%.c=build/tests/unit/%)
+HARNESS  := $(patsubst tests/harness/%.c,build/tests/harness/%,$(wildcard tests/harness/*.c))
+# Unit tests link everything but main(), instrumented.
+SAN_OBJ  := $(patsubst %.c,build/san/%.o,$(filter-out user/app/main.c,$(SRC)))
+
+.PHONY: all help check test bench install clean harness lint
+.SECONDARY:
+all: build/virtscope ## build build/virtscope (default)
+
+help: ## this text
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile tests/bench/bench.mk | expand -t 20
+
+build/virtscope: $(OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+build/user/%.o: user/%.c | $(SKEL)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(VS_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+build/bpf/%.bpf.o: bpf/%.bpf.c
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -c -o $@ $<
+
+build/skel/%.skel.h: build/bpf/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen skeleton $< name $(*F)_bpf > $@.tmp && mv $@.tmp $@
+
+build/app/options.o build/user/app/main.o: VERSION
+
+build/san/%.o: %.c | $(SKEL)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(VS_CFLAGS) -O1 -g $(SANITIZE) -MMD -MP -c -o $@ $<
+
+build/tests/unit/%: tests/unit/%.c $(SAN_OBJ)
+	$(call say,UNIT,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(VS_CFLAGS) -Wno-missing-prototypes -O1 -g $(SANITIZE) -MMD -MP -MF $@.d -o $@ $< $(SAN_OBJ) -lcmocka $(LDLIBS)
+
+build/tests/harness/%: tests/harness/%.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARN) -O2 -g -MMD -MP -MF $@.d -o $@ $< -lm
+
+harness: $(HARNESS) ## build the test drivers
+
+check: $(UNIT) ## unit tests: no root, no network
+	@fail=0; for t in $(UNIT); do \
+		echo "== $$t"; ./$$t || fail=1; done; exit $$fail
+
+test: ## everything: unit tests, then end to end on this kernel (root)
+	scripts/test
+
+install: all ## install below DESTDIR (PREFIX=/usr)
+	install -D -m 755 build/virtscope $(DESTDIR)$(PREFIX)/bin/virtscope
+	install -D -m 644 docs/report.schema.json $(DESTDIR)$(PREFIX)/share/doc/virtscope/report.schema.json
+	install -D -m 644 docs/event.schema.json $(DESTDIR)$(PREFIX)/share/doc/virtscope/event.schema.json
+	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/virtscope/README.md
+
+clean: ## remove what was built (keeps the guest kernel)
+	rm -rf build/user build/bpf build/skel build/san build/tests build/virtscope
+
+-include tests/bench/bench.mk
+-include $(OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(BPF_SRC:%.c=build/%.d) $(UNIT:=.d) $(HARNESS:=.d)

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * abi.h - the whole contract between bpf/ and user/.
+ *
+ * Every struct that lies in a map or in the ring buffer, every limit, and the
+ * lists of names that both sides need. Members are fixed in width, padding is
+ * written out, every size is asserted. Counters are cumulative since the
+ * programs were attached; readers subtract, nobody resets.
+ */
+#pragma once
+
+#ifdef __bpf__
+#include "vmlinux.h"
+#else
+#include <linux/types.h>
+#endif
+
+#define VS_ABI_VERSION 1
+#define VS_ASSERT_SIZE(type, n) \
+	_Static_assert(sizeof(type) == (n), #type " changed size: bump VS_ABI_VERSION")
+
+/* Limits. Slots are given out by user space; slot 0 means "no VM", "no vNIC". */
+#define VS_NONE		  0u
+#define VS_VM__N	  4096 /* VM slots, 0 unused */
+#define VS_VNIC__N	  4096 /* vNIC slots, 0 unused */
+#define VS_INFLIGHT_BITS  14 /* sampled packets on their way to a reader */
+#define VS_RQ_BITS	  14 /* block requests in flight, direct-mapped */
+#define VS_RQ_SPILL__N	  8192 /* those whose place was taken */
+#define VS_DEV__N	  16384 /* net_device pointers that we can name */
+#define VS_DEV_CACHE_BITS 12
+#define VS_DROP__N	  16384 /* (vNIC, direction, reason, location) */
+#define VS_DISK_ROW__N	  32768 /* (VM, disk, operation) */
+#define VS_IIF_BITS	  12
+
+/*
+ * Histograms are log-linear: VS_HIST_STEPS equal steps in each octave, from
+ * 2^10 ns (1.024 us) to 2^36 ns (68.7 s), so that a value is known to within
+ * 1/8 = 12.5 % and a percentile, interpolated, to within about 6 %. Bucket 0
+ * holds what is shorter, the last one what is longer.
+ */
+#define VS_HIST_FIRST_LOG2 10
+#define VS_HIST_LAST_LOG2  36
+#define VS_HIST_STEPS_LOG2 3
+#define VS_HIST_STEPS	   (1 << VS_HIST_STEPS_LOG2)
+#define VS_HIST__N	   (((VS_HIST_LAST_LOG2 - VS_HIST_FIRST_LOG2) << VS_HIST_STEPS_LOG2) + 2)
+
+/* Counts are 32 bit and may wrap: readers take differences modulo 2^32. */
+struct vs_hist {
+	__u64 sum_ns;
+	__u32 n[VS_HIST__N];
+};
+VS_ASSERT_SIZE(struct vs_hist, 848);
+
+/* The bucket of a duration. Shared, so that both sides agree by construction. */
+static inline __attribute__((always_inline)) __u32 vs_hist_index(__u64 ns)
+{
+	__u64 v = ns;
+	__u32 log2 = 0, i;
+
+	if (ns < (1ull << VS_HIST_FIRST_LOG2))
+		return 0;
+	if (ns >= (1ull << VS_HIST_LAST_LOG2))
+		return VS_HIST__N - 1;
+	if (v >> 32) { v >>= 32; log2 += 32; }
+	if (v >> 16) { v >>= 16; log2 += 16; }
+	if (v >> 8)  { v >>= 8;  log2 += 8; }
+	if (v >> 4)  { v >>= 4;  log2 += 4; }
+	if (v >> 2)  { v >>= 2;  log2 += 2; }
+	if (v >> 1)  { log2 += 1; }
+	i = (__u32)(ns >> (log2 - VS_HIST_STEPS_LOG2)) & (VS_HIST_STEPS - 1);
+	return 1 + ((log2 - VS_HIST_FIRST_LOG2) << VS_HIST_STEPS_LOG2) + i;
+}
+
+/* A VM as maps know it: a slot and how often that slot was given out. */
+struct vs_vm_ref {
+	__u32 vm;
+	__u32 gen;
+};
+VS_ASSERT_SIZE(struct vs_vm_ref, 8);
+
+/* A network device as the kernel tells it apart: ifindexes and netns inode
+ * numbers are reused at once, cookies never. */
+struct vs_dev_id {
+	__u64 netns_cookie;
+	__u32 ifindex;
+	__u32 pad;
+};
+VS_ASSERT_SIZE(struct vs_dev_id, 16);
+
+struct vs_vnic_ref {
+	__u32 vnic;
+	__u32 gen;
+};
+VS_ASSERT_SIZE(struct vs_vnic_ref, 8);
+
+/* What a net_device pointer stands for; vnic is VS_NONE for somebody else's. */
+struct vs_dev {
+	__u64 netns_cookie;
+	__u32 ifindex;
+	__u32 vnic;
+	__u32 gen;
+	__u32 pad;
+};
+VS_ASSERT_SIZE(struct vs_dev, 24);
+
+/* The same, remembered per CPU-cache-friendly index; valid for one epoch. */
+struct vs_dev_cached {
+	__u64 dev;
+	__u32 epoch;
+	__u32 ifindex;
+	__u32 vnic;
+	__u32 gen;
+	__u64 netns_cookie;
+};
+VS_ASSERT_SIZE(struct vs_dev_cached, 32);
+
+/* One vNIC. sample_* is the state of its sampler, written by BPF only. */
+struct vs_vnic {
+	__u32 gen;
+	__u32 sample_shift;
+	__u64 sample_window_ns;
+	__u32 sample_taken;
+	__u32 pad;
+	__u64 samples;		/* residences measured */
+	__u64 sample_collision; /* not begun: the place was taken */
+	__u64 sample_aged;	/* given up after VS_SAMPLE_AGE_NS */
+	__u64 sample_dropped;	/* the sampled packet was freed unread */
+	__u64 drops_untold[2];	/* freed, but the drop map was full; by direction */
+	struct vs_hist residence;
+};
+VS_ASSERT_SIZE(struct vs_vnic, 24 + 6 * 8 + 848);
+
+#define VS_SAMPLE_AGE_NS     (60ull * 1000000000ull)
+#define VS_SAMPLE_WINDOW_NS  (100ull * 1000000ull)
+#define VS_SAMPLE_TARGET     256 /* samples per window before N doubles */
+#define VS_SAMPLE_SHIFT_MAX  6	 /* never rarer than 1 in 64 */
+
+/* A sampled packet between start_xmit and the copy to its reader. */
+struct vs_inflight {
+	__u64 skb;
+	__u64 start_ns;
+	__u64 dev;
+	__u32 vnic;
+	__u16 gen;
+	__u8 shift;
+	__u8 pad;
+};
+VS_ASSERT_SIZE(struct vs_inflight, 32);
+
+#define VS_DIR_RX 0 /* into the guest */
+#define VS_DIR_TX 1 /* out of it */
+
+/* Flags of a drop: what BPF knew; user space, which knows the names of the
+ * locations, decides by them (see user/model/drop.h). */
+#define VS_DROP_IIF0  1 /* skb_iif was 0: never received by the stack */
+#define VS_DROP_PEER  2 /* the device is another VM's vNIC */
+#define VS_DROP_NODEV 4 /* no device yet; counted by the current task's VM */
+
+struct vs_drop_key {
+	__u32 vnic; /* slot; with VS_DROP_NODEV the VM's slot; else VS_NONE */
+	__u32 gen;
+	__u64 location;
+	__u32 reason;
+	__u8 direction;
+	__u8 flags;
+	__u16 pad;
+};
+VS_ASSERT_SIZE(struct vs_drop_key, 24);
+
+/* The last VS_BURST__N losses of one (vNIC, direction, reason). */
+#define VS_BURST__N	   10
+#define VS_BURST_WINDOW_NS 1000000000ull
+struct vs_burst_key {
+	__u32 vnic;
+	__u32 gen;
+	__u32 reason;
+	__u32 direction;
+};
+VS_ASSERT_SIZE(struct vs_burst_key, 16);
+
+struct vs_burst {
+	__u64 seen;
+	__u64 told_ns;
+	__u64 at_ns[16]; /* a ring; 16, so that the index is a mask */
+};
+VS_ASSERT_SIZE(struct vs_burst, 144);
+
+/* Disks: a row per VM (0: nobody), device and operation. */
+#define VS_OPS(X)             \
+	X(READ, "read")       \
+	X(WRITE, "write")     \
+	X(FLUSH, "flush")     \
+	X(DISCARD, "discard")
+enum vs_op {
+#define X(name, label) VS_OP_##name,
+	VS_OPS(X)
+#undef X
+	VS_OP__N,
+};
+
+/* queue: start to last issue; device: last issue to completion; total: both. */
+#define VS_PARTS(X)         \
+	X(QUEUE, "queue")   \
+	X(DEVICE, "device") \
+	X(TOTAL, "total")
+enum vs_part {
+#define X(name, label) VS_PART_##name,
+	VS_PARTS(X)
+#undef X
+	VS_PART__N,
+};
+
+struct vs_disk_key {
+	__u32 vm;
+	__u32 gen;
+	__u32 dev; /* the kernel's dev_t: major << 20 | minor */
+	__u32 op;
+};
+VS_ASSERT_SIZE(struct vs_disk_key, 16);
+
+struct vs_disk_row {
+	__u64 count;
+	__u64 bytes;
+	__u64 errors;
+	__u64 by_cgroup; /* of count: named by the bio's cgroup, not the submitter */
+	struct vs_hist part[VS_PART__N];
+};
+VS_ASSERT_SIZE(struct vs_disk_row, 32 + 3 * 848);
+
+/* A block request between its start and its completion. */
+struct vs_rq {
+	__u64 rq;
+	__u64 start_ns;
+	__u64 issue_ns;
+	__u32 vm;
+	__u32 gen;
+	__u32 op;
+	__u32 by_cgroup;
+};
+VS_ASSERT_SIZE(struct vs_rq, 40);
+
+#define VS_RQ_AGE_NS (600ull * 1000000000ull)
+
+/* Why something was not counted where it belongs. Exported, all of them. */
+#define VS_LOSSES(X)                                                                      \
+	X(DEV_FULL, "dev_map_full", "a network device could not be remembered")           \
+	X(DEV_STALE, "dev_stale", "a remembered network device was gone or another")      \
+	X(DROP_FULL, "drop_map_full", "a drop counted without its reason")                \
+	X(BURST_FULL, "burst_map_full", "a drop that the burst detector did not see")     \
+	X(SAMPLE_COLLISION, "sample_collision", "a residence sample not begun")           \
+	X(SAMPLE_AGED, "sample_aged", "a residence sample given up after 60 s")           \
+	X(SAMPLE_STALE, "sample_stale", "a residence sample whose vNIC was gone")         \
+	X(RQ_SPILL_FULL, "rq_spill_full", "a block request that could not be followed")   \
+	X(RQ_UNTRACKED, "rq_untracked", "a completion of a request whose start was missed") \
+	X(RQ_AGED, "rq_aged", "a block request given up after 600 s")                     \
+	X(RQ_STALE, "rq_stale", "a completion after its VM had gone")                     \
+	X(DISK_FULL, "disk_map_full", "a block request for which no row was free")        \
+	X(EVENT_FULL, "event_ring_full", "an event for which the ring had no room")
+enum vs_lost {
+#define X(name, label, help) VS_LOST_##name,
+	VS_LOSSES(X)
+#undef X
+	VS_LOST__N,
+};
+
+/* Rare things, told at once through the ring buffer. */
+enum vs_event_type {
+	VS_EVENT_EXEC = 1,  /* a process that may be a VMM was started: pid */
+	VS_EVENT_TAP = 2,   /* a tun or macvtap device that nobody knew: id */
+	VS_EVENT_BURST = 3, /* VS_BURST__N losses within a second: burst */
+};
+struct vs_event {
+	__u32 type;
+	__u32 pid;
+	struct vs_dev_id dev;
+	struct vs_burst_key burst;
+};
+VS_ASSERT_SIZE(struct vs_event, 40);
+
+/* A row of the open-files iterator. */
+#define VS_FILE_KVM 1
+#define VS_FILE_TUN 2
+struct vs_file {
+	__u32 pid;
+	__u32 fd;
+	__u32 kind;
+	__u32 ifindex;
+	__u64 netns_cookie;
+	__u64 dev; /* the net_device's address: a name, never followed */
+	__u32 netns_inum;
+	__u32 queue;
+	char name[16];
+};
+VS_ASSERT_SIZE(struct vs_file, 56);

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * block.bpf.c - disk requests of VMs: how many, how large, how long.
+ *
+ * A request is followed from its start (where the submitter is known) over
+ * its issue to the device to its completion. Requests are preallocated by the
+ * block layer, so a direct-mapped table indexed by their address replaces the
+ * insert and delete in a hash that such a probe usually pays for; two live
+ * requests that meet in one place are told apart by the address, the second
+ * goes to a spill hash.
+ */
+#include "compat.bpf.h"
+#include "maps.bpf.h"
+#include "vm.bpf.h"
+#include <bpf/bpf_tracing.h>
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* Cgroups in vs_cgroup; 0 spares everybody's requests the walk. */
+__u32 vs_cgroup_n = 0;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, VS_VM__N * 2);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct vs_vm_ref);
+} vs_cgroup SEC(".maps");
+
+/* slot -> generation that is alive; 0: none */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, VS_VM__N);
+	__type(key, __u32);
+	__type(value, __u32);
+} vs_vm_gen SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << VS_RQ_BITS);
+	__type(key, __u32);
+	__type(value, struct vs_rq);
+} vs_rq SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, VS_RQ_SPILL__N);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct vs_rq);
+} vs_rq_spill SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, VS_DISK_ROW__N);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct vs_disk_key);
+	__type(value, struct vs_disk_row);
+} vs_disk SEC(".maps");
+
+/* A new row starts from this; too large for the stack. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct vs_disk_row);
+} vs_disk_zero SEC(".maps");
+
+/* The operation as the kernel's own disk statistics sort it; VS_OP__N: not
+ * a VM's business (passthrough, zone management, the flush machinery's own). */
+static __always_inline __u32 op_of(struct request *rq, const bool typed)
+{
+	__u32 flags = vs_read(typed, rq, cmd_flags);
+
+	switch (flags & 0xff) {
+	case 0: /* REQ_OP_READ */
+		return VS_OP_READ;
+	case 1: /* REQ_OP_WRITE; a PREFLUSH without data is somebody's fsync */
+		if ((flags & (1u << bpf_core_enum_value(enum req_flag_bits, __REQ_PREFLUSH))) &&
+		    vs_read(typed, rq, __data_len) == 0)
+			return VS_OP_FLUSH;
+		return VS_OP_WRITE;
+	case 3: /* REQ_OP_DISCARD */
+		return VS_OP_DISCARD;
+	case 5: /* REQ_OP_SECURE_ERASE */
+	case 7: /* REQ_OP_ZONE_APPEND; 9 before 6.?: both count as written */
+	case 9: /* REQ_OP_WRITE_ZEROES */
+		return VS_OP_WRITE;
+	}
+	return VS_OP__N;
+}
+
+static __always_inline struct vs_vm_ref *vm_of_bio(struct request *rq)
+{
+	struct bio *bio = BPF_CORE_READ(rq, bio);
+	__u64 id;
+
+	if (!bio)
+		return 0;
+	id = BPF_CORE_READ(bio, bi_blkg, blkcg, css.cgroup, kn, id);
+	return bpf_map_lookup_elem(&vs_cgroup, &id);
+}
+
+static __always_inline int start(struct request *rq, const bool typed)
+{
+	__u32 i = vs_hash_ptr((__u64)rq, VS_RQ_BITS), op = op_of(rq, typed);
+	struct vs_rq fresh = {}, *r = bpf_map_lookup_elem(&vs_rq, &i);
+	struct vs_vm_ref *vm;
+	__u64 key = (__u64)rq;
+
+	if (!r || op == VS_OP__N)
+		return 0;
+	vm = vs_vm_of_current();
+	if (!vm && vs_cgroup_n) {
+		vm = vm_of_bio(rq);
+		fresh.by_cgroup = !!vm;
+	}
+	if (vm) {
+		fresh.vm = vm->vm;
+		fresh.gen = vm->gen;
+	}
+	fresh.op = op;
+	fresh.rq = key;
+	fresh.start_ns = vs_read(typed, rq, start_time_ns);
+	if (!fresh.start_ns) /* accounting is off for this disk */
+		fresh.start_ns = bpf_ktime_get_ns();
+
+	if (r->rq && r->rq != key) {
+		if ((__s64)(fresh.start_ns - r->start_ns) < (__s64)VS_RQ_AGE_NS) {
+			if (bpf_map_update_elem(&vs_rq_spill, &key, &fresh, BPF_ANY))
+				vs_count_lost(VS_LOST_RQ_SPILL_FULL);
+			return 0;
+		}
+		vs_count_lost(VS_LOST_RQ_AGED);
+	}
+	r->rq = 0;
+	barrier();
+	r->start_ns = fresh.start_ns;
+	r->issue_ns = 0;
+	r->vm = fresh.vm;
+	r->gen = fresh.gen;
+	r->op = op;
+	r->by_cgroup = fresh.by_cgroup;
+	barrier();
+	r->rq = key;
+	return 0;
+}
+
+static __always_inline struct vs_rq *find(struct request *rq)
+{
+	__u32 i = vs_hash_ptr((__u64)rq, VS_RQ_BITS);
+	struct vs_rq *r = bpf_map_lookup_elem(&vs_rq, &i);
+	__u64 key = (__u64)rq;
+
+	if (r && r->rq == key)
+		return r;
+	return bpf_map_lookup_elem(&vs_rq_spill, &key);
+}
+
+/* The last issue counts: a driver that was busy gives the request back, and
+ * what it waits then is queueing. */
+static __always_inline int issue(struct request *rq)
+{
+	struct vs_rq *r = find(rq);
+
+	if (r)
+		r->issue_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+static __always_inline struct vs_disk_row *row_of(struct vs_disk_key *k)
+{
+	struct vs_disk_row *row = bpf_map_lookup_elem(&vs_disk, k), *zero;
+	__u32 i = 0;
+
+	if (row)
+		return row;
+	zero = bpf_map_lookup_elem(&vs_disk_zero, &i);
+	if (!zero)
+		return 0;
+	bpf_map_update_elem(&vs_disk, k, zero, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&vs_disk, k);
+}
+
+static __always_inline int complete(struct request *rq, int error, __u32 bytes, const bool typed)
+{
+	struct vs_rq *r = find(rq);
+	struct vs_disk_key k = {};
+	struct vs_disk_row *row;
+	struct gendisk *disk;
+	__u64 now, key = (__u64)rq, start_ns, issue_ns;
+	__u32 *gen, by_cgroup;
+	bool last;
+
+	if (!r) {
+		if (op_of(rq, typed) != VS_OP__N)
+			vs_count_lost(VS_LOST_RQ_UNTRACKED);
+		return 0;
+	}
+	k.vm = r->vm;
+	k.gen = r->gen;
+	k.op = r->op;
+	start_ns = r->start_ns;
+	issue_ns = r->issue_ns;
+	by_cgroup = r->by_cgroup;
+	/* May come in portions; the request ends with the one that empties it. */
+	last = bytes >= vs_read(typed, rq, __data_len);
+	if (last) {
+		__u32 i = vs_hash_ptr(key, VS_RQ_BITS);
+		struct vs_rq *own = bpf_map_lookup_elem(&vs_rq, &i);
+
+		if (own && own == r)
+			r->rq = 0;
+		else
+			bpf_map_delete_elem(&vs_rq_spill, &key);
+	}
+	if (k.vm != VS_NONE) {
+		gen = bpf_map_lookup_elem(&vs_vm_gen, &k.vm);
+		if (!gen || *gen != k.gen) {
+			vs_count_lost(VS_LOST_RQ_STALE);
+			k.vm = VS_NONE;
+			k.gen = 0;
+		}
+	}
+	disk = vs_rq_disk(rq, typed);
+	if (!disk)
+		return 0;
+	k.dev = ((__u32)vs_read(typed, disk, major) << 20) | (__u32)vs_read(typed, disk, first_minor);
+	row = row_of(&k);
+	if (!row) {
+		vs_count_lost(VS_LOST_DISK_FULL);
+		return 0;
+	}
+	__sync_fetch_and_add(&row->bytes, bytes);
+	if (error)
+		__sync_fetch_and_add(&row->errors, 1);
+	if (!last)
+		return 0;
+	now = bpf_ktime_get_ns();
+	__sync_fetch_and_add(&row->count, 1);
+	if (by_cgroup)
+		__sync_fetch_and_add(&row->by_cgroup, 1);
+	/* The block layer's clock may be a plug's, a little behind or ahead. */
+	if ((__s64)(now - start_ns) < 0)
+		start_ns = now;
+	vs_hist_add(&row->part[VS_PART_TOTAL], now - start_ns, 1);
+	if (!issue_ns) /* ended without the device: an error, or an empty flush */
+		return 0;
+	if ((__s64)(issue_ns - start_ns) < 0)
+		issue_ns = start_ns;
+	vs_hist_add(&row->part[VS_PART_QUEUE], issue_ns - start_ns, 1);
+	vs_hist_add(&row->part[VS_PART_DEVICE], now - issue_ns, 1);
+	return 0;
+}
+
+SEC("?tp_btf/block_io_start")
+int BPF_PROG(vs_block_start, struct request *rq)
+{
+	return start(rq, true);
+}
+
+SEC("?raw_tp/block_io_start")
+int vs_block_start_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return start((void *)ctx->args[0], false);
+}
+
+SEC("?tp_btf/block_rq_issue")
+int BPF_PROG(vs_block_issue, struct request *rq)
+{
+	return issue(rq);
+}
+
+SEC("?raw_tp/block_rq_issue")
+int vs_block_issue_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return issue((void *)ctx->args[0]);
+}
+
+SEC("?tp_btf/block_rq_complete")
+int BPF_PROG(vs_block_done, struct request *rq, int error, unsigned int bytes)
+{
+	return complete(rq, error, bytes, true);
+}
+
+SEC("?raw_tp/block_rq_complete")
+int vs_block_done_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return complete((void *)ctx->args[0], ctx->args[1], ctx->args[2], false);
+}
+
+/*
+ * Before 6.5 there is no block_io_start. A request then starts where it is
+ * first seen: at its insertion into a scheduler, else at its issue, which
+ * without a scheduler happens in the submitter too.
+ */
+static __always_inline int first_seen(struct request *rq, const bool issued)
+{
+	struct vs_rq *r = find(rq);
+
+	/* The same request object served an earlier request that was merged
+	 * away: its start time has changed since. */
+	if (!r || r->start_ns != BPF_CORE_READ(rq, start_time_ns))
+		start(rq, false);
+	return issued ? issue(rq) : 0;
+}
+
+SEC("?raw_tp/block_rq_insert")
+int vs_block_insert_old(struct bpf_raw_tracepoint_args *ctx)
+{
+	return first_seen((void *)ctx->args[0], false);
+}
+
+SEC("?raw_tp/block_rq_issue")
+int vs_block_issue_old(struct bpf_raw_tracepoint_args *ctx)
+{
+	return first_seen((void *)ctx->args[0], true);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * compat.bpf.h - every difference between kernels that the programs know of.
+ *
+ * Decided by the running kernel's own type information when the programs are
+ * loaded; branches that do not apply are removed before they are verified.
+ */
+#pragma once
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+/*
+ * Reading a field: @typed is a constant, true in tp_btf programs, whose
+ * pointers the verifier knows and may follow directly; raw_tp programs hold
+ * plain numbers and must copy. The other branch is never compiled in.
+ */
+#define vs_read(typed, p, field) ((typed) ? (p)->field : BPF_CORE_READ(p, field))
+
+/* 5.17 (c504e5c2f964) gave kfree_skb a reason. Set by the loader from the
+ * number of the tracepoint's arguments in BTF. */
+extern const volatile bool cfg_has_reason;
+
+/* 5.15 moved the disk from the request to its queue (f3fa33acca9f). */
+struct request___rq_disk {
+	struct gendisk *rq_disk;
+} __attribute__((preserve_access_index));
+
+static __always_inline struct gendisk *vs_rq_disk(struct request *rq, const bool typed)
+{
+	struct request___rq_disk *old = (void *)rq;
+
+	if (bpf_core_field_exists(old->rq_disk))
+		return BPF_CORE_READ(old, rq_disk);
+	return typed ? rq->q->disk : BPF_CORE_READ(rq, q, disk);
+}
+
+/* SKB_CONSUMED and friends never reach kfree_skb; nothing to do for them. */

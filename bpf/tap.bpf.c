@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * tap.bpf.c - packets of VMs: where they are dropped, how long they wait.
+ *
+ * start_xmit begins a sampled residence, the copy to the reader ends it,
+ * kfree_skb explains every loss. Totals come from the kernel's own counters,
+ * so nothing here counts packets just to count them.
+ */
+#include "compat.bpf.h"
+#include "maps.bpf.h"
+#include "vm.bpf.h"
+#include <bpf/bpf_tracing.h>
+
+char LICENSE[] SEC("license") = "GPL";
+
+const volatile bool cfg_has_reason = true;
+/* Number of SKB_DROP_REASON_QDISC_DROP here; it changes with every kernel. */
+const volatile __u32 cfg_qdisc_drop = 0;
+/* log2 of N when every Nth packet is sampled whatever the rate; 255: adapt. */
+const volatile __u8 cfg_sample_shift = 255;
+
+/* Bumped by user space whenever a vNIC comes or goes: cached devices of an
+ * older epoch are looked up anew. */
+__u32 vs_epoch = 0;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, VS_VNIC__N);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct vs_dev_id);
+	__type(value, struct vs_vnic_ref);
+} vs_vnic_id SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, VS_VNIC__N);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct vs_vnic);
+} vs_vnic SEC(".maps");
+
+/* Pointer value -> device, from hooks (and the file iterator) whose pointer
+ * can be trusted; the only way in which kfree_skb learns what a device is. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, VS_DEV__N);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct vs_dev);
+} vs_dev SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << VS_DEV_CACHE_BITS);
+	__type(key, __u32);
+	__type(value, struct vs_dev_cached);
+} vs_dev_cache SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << VS_INFLIGHT_BITS);
+	__type(key, __u32);
+	__type(value, struct vs_inflight);
+} vs_inflight SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, VS_DROP__N);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct vs_drop_key);
+	__type(value, __u64);
+} vs_drop SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, VS_DROP__N);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct vs_burst_key);
+	__type(value, struct vs_burst);
+} vs_burst SEC(".maps");
+
+/* How many vNICs have an ifindex with these low bits: tells apart cheaply
+ * the drops in unknown devices that may be a VM's. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << VS_IIF_BITS);
+	__type(key, __u32);
+	__type(value, __u32);
+} vs_iif SEC(".maps");
+
+/* A device that is not cached for this epoch: find out what it is. */
+static __always_inline void learn_dev(struct net_device *dev, const bool typed,
+				      struct vs_dev_cached *c)
+{
+	struct vs_dev_id id = {};
+	struct vs_dev info = {}, *old;
+	struct vs_vnic_ref *ref;
+	__u64 ptr = (__u64)dev;
+	__u32 epoch = vs_epoch; /* before the look-up: a change meanwhile repeats it */
+
+	id.netns_cookie = vs_read(typed, dev, nd_net.net->net_cookie);
+	id.ifindex = vs_read(typed, dev, ifindex);
+	ref = bpf_map_lookup_elem(&vs_vnic_id, &id);
+
+	info.netns_cookie = id.netns_cookie;
+	info.ifindex = id.ifindex;
+	if (ref) {
+		info.vnic = ref->vnic;
+		info.gen = ref->gen;
+	}
+	old = bpf_map_lookup_elem(&vs_dev, &ptr);
+	if (!old || old->netns_cookie != id.netns_cookie || old->ifindex != id.ifindex) {
+		const char *kind = 0;
+		char name[8] = {};
+		struct rtnl_link_ops *ops = (void *)vs_read(typed, dev, rtnl_link_ops);
+
+		if (ops)
+			kind = BPF_CORE_READ(ops, kind);
+		if (!ref && kind && bpf_probe_read_kernel(name, sizeof(name), kind) == 0 &&
+		    ((name[0] == 't' && name[1] == 'u' && name[2] == 'n' && !name[3]) ||
+		     (name[0] == 'm' && name[4] == 't' && name[5] == 'a' && name[6] == 'p'))) {
+			struct vs_event e = { .type = VS_EVENT_TAP, .dev = id };
+
+			vs_tell(&e);
+		}
+	}
+	if (bpf_map_update_elem(&vs_dev, &ptr, &info, BPF_ANY))
+		vs_count_lost(VS_LOST_DEV_FULL);
+
+	c->epoch = 0; /* nobody else may take a half-written entry for whole */
+	barrier();
+	c->dev = ptr;
+	c->ifindex = id.ifindex;
+	c->netns_cookie = id.netns_cookie;
+	c->vnic = info.vnic;
+	c->gen = info.gen;
+	barrier();
+	c->epoch = epoch;
+}
+
+/* One sample in 2^shift; the rate settles by what a window of 100 ms brings.
+ * The state is shared without locks: a lost update only shifts the rate. */
+static __always_inline void adapt_rate(struct vs_vnic *v, __u64 now)
+{
+	if (now - v->sample_window_ns > VS_SAMPLE_WINDOW_NS) {
+		if (v->sample_taken < VS_SAMPLE_TARGET / 4 && v->sample_shift > 0)
+			v->sample_shift--;
+		if (now - v->sample_window_ns > 10 * VS_SAMPLE_WINDOW_NS)
+			v->sample_shift = 0;
+		v->sample_window_ns = now;
+		v->sample_taken = 0;
+	} else if (++v->sample_taken >= VS_SAMPLE_TARGET) {
+		if (v->sample_shift < VS_SAMPLE_SHIFT_MAX)
+			v->sample_shift++;
+		v->sample_window_ns = now;
+		v->sample_taken = 0;
+	}
+}
+
+static __always_inline int start_xmit(struct sk_buff *skb, struct net_device *dev,
+				      const bool typed)
+{
+	__u64 ptr = (__u64)dev, now;
+	__u32 i = vs_hash_ptr(ptr, VS_DEV_CACHE_BITS), slot, shift;
+	struct vs_dev_cached *c = bpf_map_lookup_elem(&vs_dev_cache, &i);
+	struct vs_inflight *f;
+	struct vs_vnic *v;
+
+	if (!c)
+		return 0;
+	if (c->dev != ptr || c->epoch != vs_epoch || c->ifindex != vs_read(typed, dev, ifindex))
+		learn_dev(dev, typed, c);
+	slot = c->vnic;
+	if (slot == VS_NONE)
+		return 0;
+	v = bpf_map_lookup_elem(&vs_vnic, &slot);
+	if (!v)
+		return 0;
+
+	shift = cfg_sample_shift == 255 ? v->sample_shift : cfg_sample_shift;
+	if (shift && (bpf_get_prandom_u32() & ((1u << (shift & 31)) - 1)))
+		return 0;
+	/* Rare from here on. The pointer, the ifindex and the epoch agreed; a
+	 * device of another namespace at the same address still would not. */
+	if (c->netns_cookie != vs_read(typed, dev, nd_net.net->net_cookie)) {
+		learn_dev(dev, typed, c);
+		return 0;
+	}
+	now = bpf_ktime_get_ns();
+	if (cfg_sample_shift == 255)
+		adapt_rate(v, now);
+	i = vs_hash_ptr((__u64)skb, VS_INFLIGHT_BITS);
+	f = bpf_map_lookup_elem(&vs_inflight, &i);
+	if (!f)
+		return 0;
+	if (f->skb && f->skb != (__u64)skb) {
+		if (now - f->start_ns < VS_SAMPLE_AGE_NS) {
+			__sync_fetch_and_add(&v->sample_collision, 1);
+			vs_count_lost(VS_LOST_SAMPLE_COLLISION);
+			return 0;
+		}
+		vs_count_lost(VS_LOST_SAMPLE_AGED);
+	}
+	f->skb = 0;
+	barrier();
+	f->start_ns = now;
+	f->dev = ptr;
+	f->vnic = slot;
+	f->gen = v->gen;
+	/* A fixed N weighs every packet alike, so that counts are samples. */
+	f->shift = cfg_sample_shift == 255 ? shift : 0;
+	barrier();
+	f->skb = (__u64)skb;
+	return 0;
+}
+
+static __always_inline int copy_to_reader(struct sk_buff *skb, const bool typed)
+{
+	__u32 i = vs_hash_ptr((__u64)skb, VS_INFLIGHT_BITS), slot;
+	struct vs_inflight *f = bpf_map_lookup_elem(&vs_inflight, &i);
+	struct vs_vnic *v;
+	__u64 waited;
+
+	if (!f || f->skb != (__u64)skb)
+		return 0;
+	/* dev is a union with a socket's scratch space: compared, not followed. */
+	if (f->dev != (__u64)vs_read(typed, skb, dev)) {
+		f->skb = 0;
+		vs_count_lost(VS_LOST_SAMPLE_STALE);
+		return 0;
+	}
+	waited = bpf_ktime_get_ns() - f->start_ns;
+	slot = f->vnic;
+	v = bpf_map_lookup_elem(&vs_vnic, &slot);
+	if (v && (__u16)v->gen == f->gen) {
+		vs_hist_add(&v->residence, waited, 1u << (f->shift & 31));
+		__sync_fetch_and_add(&v->samples, 1);
+	} else {
+		vs_count_lost(VS_LOST_SAMPLE_STALE);
+	}
+	f->skb = 0;
+	return 0;
+}
+
+static __always_inline void note_burst(const struct vs_drop_key *key)
+{
+	struct vs_burst_key k = {
+		.vnic = key->vnic, .gen = key->gen,
+		.reason = key->reason, .direction = key->direction,
+	};
+	struct vs_burst *b = bpf_map_lookup_elem(&vs_burst, &k);
+	__u64 now = bpf_ktime_get_ns(), n;
+
+	if (!b) {
+		struct vs_burst fresh = {};
+
+		bpf_map_update_elem(&vs_burst, &k, &fresh, BPF_NOEXIST);
+		b = bpf_map_lookup_elem(&vs_burst, &k);
+		if (!b) {
+			vs_count_lost(VS_LOST_BURST_FULL);
+			return;
+		}
+	}
+	n = b->seen;
+	__sync_fetch_and_add(&b->seen, 1);
+	b->at_ns[n & 15] = now;
+	if (n + 1 < VS_BURST__N || now - b->at_ns[(n + 1 - VS_BURST__N) & 15] > VS_BURST_WINDOW_NS)
+		return;
+	if (now - b->told_ns < VS_BURST_WINDOW_NS / 2)
+		return;
+	b->told_ns = now;
+	struct vs_event e = { .type = VS_EVENT_BURST, .burst = k };
+
+	vs_tell(&e);
+}
+
+static __always_inline void count_drop(__u32 slot, __u32 gen, __u8 dir, __u8 flags,
+				       __u32 reason, __u64 location)
+{
+	struct vs_drop_key k = {
+		.vnic = slot, .gen = gen, .location = location,
+		.reason = reason, .direction = dir, .flags = flags,
+	};
+	__u64 one = 1, *n = bpf_map_lookup_elem(&vs_drop, &k);
+	struct vs_vnic *v;
+
+	if (!n && bpf_map_update_elem(&vs_drop, &k, &one, BPF_NOEXIST)) {
+		/* Either another CPU was first, or there is no room. */
+		n = bpf_map_lookup_elem(&vs_drop, &k);
+		if (!n) {
+			vs_count_lost(VS_LOST_DROP_FULL);
+			v = bpf_map_lookup_elem(&vs_vnic, &slot);
+			if (v && !(flags & VS_DROP_NODEV))
+				__sync_fetch_and_add(&v->drops_untold[dir & 1], 1);
+			return;
+		}
+	}
+	if (n)
+		__sync_fetch_and_add(n, 1);
+	if (slot != VS_NONE && !(flags & VS_DROP_NODEV))
+		note_burst(&k);
+}
+
+#define TCQ_F_BUILTIN 1
+
+/*
+ * A tap without a reader gets the noop qdisc, which refuses everything and
+ * counts for the tap; but what it refuses is freed further up, at the same
+ * place and for the same reason as the drops of a shaping qdisc, which count
+ * for the qdisc. So the qdisc itself is asked. @dev was validated by the caller.
+ */
+static __always_inline __u64 place_of(struct sk_buff *skb, struct net_device *dev, __u32 reason,
+				      __u64 location, const bool typed)
+{
+	__u32 queue = vs_read(typed, skb, queue_mapping);
+	struct netdev_queue *txq;
+	struct Qdisc *q;
+
+	if (cfg_has_reason && reason != cfg_qdisc_drop)
+		return location;
+	if (queue >= BPF_CORE_READ(dev, num_tx_queues))
+		return location;
+	txq = BPF_CORE_READ(dev, _tx);
+	txq = (void *)txq + queue * bpf_core_type_size(struct netdev_queue);
+	q = BPF_CORE_READ(txq, qdisc);
+	if (!q || !(BPF_CORE_READ(q, flags) & TCQ_F_BUILTIN))
+		return location;
+	/* One byte in, like a return address: names are looked up below it. */
+	q = (void *)BPF_CORE_READ(q, enqueue);
+	return q ? (__u64)q + 1 : location;
+}
+
+static __always_inline int freed(struct sk_buff *skb, __u64 location, __u32 reason,
+				 const bool typed)
+{
+	__u64 dev = (__u64)vs_read(typed, skb, dev);
+	__u32 iif = vs_read(typed, skb, skb_iif), i, here = 0;
+	struct vs_inflight *f;
+	struct vs_vnic_ref *ref;
+	struct vs_vm_ref *vm;
+	struct vs_dev_id id = {};
+	struct vs_dev *d;
+
+	i = vs_hash_ptr((__u64)skb, VS_INFLIGHT_BITS);
+	f = bpf_map_lookup_elem(&vs_inflight, &i);
+	if (f && f->skb == (__u64)skb) {
+		__u32 slot = f->vnic;
+		struct vs_vnic *v = bpf_map_lookup_elem(&vs_vnic, &slot);
+
+		if (v)
+			__sync_fetch_and_add(&v->sample_dropped, 1);
+		f->skb = 0;
+	}
+
+	if (!dev) {
+		/* A frame refused before it had a device: its writer's. */
+		vm = vs_vm_of_current();
+		if (vm)
+			count_drop(vm->vm, vm->gen, VS_DIR_TX, VS_DROP_NODEV, reason, location);
+		return 0;
+	}
+	d = bpf_map_lookup_elem(&vs_dev, &dev);
+	if (!d) {
+		__u32 low = iif & ((1 << VS_IIF_BITS) - 1), *n;
+
+		n = iif ? bpf_map_lookup_elem(&vs_iif, &low) : 0;
+		if (n && *n)
+			count_drop(VS_NONE, 0, VS_DIR_TX, 0, reason, location);
+		return 0;
+	}
+	/* The address is one that we know. It may have been freed and given to
+	 * another device since: a copy that cannot fault tells. */
+	if (bpf_probe_read_kernel(&here, sizeof(here), &((struct net_device *)dev)->ifindex) ||
+	    here != d->ifindex) {
+		bpf_map_delete_elem(&vs_dev, &dev);
+		vs_count_lost(VS_LOST_DEV_STALE);
+		return 0;
+	}
+	if (d->vnic != VS_NONE && iif != d->ifindex) {
+		location = place_of(skb, (void *)dev, reason, location, typed);
+		count_drop(d->vnic, d->gen, VS_DIR_RX, iif ? 0 : VS_DROP_IIF0, reason, location);
+	}
+	if (!iif)
+		return 0;
+	id.netns_cookie = d->netns_cookie;
+	id.ifindex = iif;
+	ref = bpf_map_lookup_elem(&vs_vnic_id, &id);
+	if (ref)
+		count_drop(ref->vnic, ref->gen, VS_DIR_TX,
+			   d->vnic != VS_NONE && d->vnic != ref->vnic ? VS_DROP_PEER : 0,
+			   reason, location);
+	return 0;
+}
+
+SEC("?tp_btf/net_dev_start_xmit")
+int BPF_PROG(vs_tap_xmit, struct sk_buff *skb, struct net_device *dev)
+{
+	return start_xmit(skb, dev, true);
+}
+
+SEC("?raw_tp/net_dev_start_xmit")
+int vs_tap_xmit_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return start_xmit((void *)ctx->args[0], (void *)ctx->args[1], false);
+}
+
+SEC("?tp_btf/skb_copy_datagram_iovec")
+int BPF_PROG(vs_tap_copy, struct sk_buff *skb)
+{
+	return copy_to_reader(skb, true);
+}
+
+SEC("?raw_tp/skb_copy_datagram_iovec")
+int vs_tap_copy_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return copy_to_reader((void *)ctx->args[0], false);
+}
+
+SEC("?tp_btf/kfree_skb")
+int vs_tap_free(__u64 *ctx)
+{
+	__u32 reason = cfg_has_reason ? ctx[2] : 0;
+
+	/* ctx[0] is typed for the verifier only where it is used directly. */
+	return freed((struct sk_buff *)ctx[0], ctx[1], reason, true);
+}
+
+SEC("?raw_tp/kfree_skb")
+int vs_tap_free_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 reason = cfg_has_reason ? ctx->args[2] : 0;
+
+	return freed((void *)ctx->args[0], ctx->args[1], reason, false);
+}
+
+/* Where the file iterator cannot tell devices, a VM that only sends would
+ * never be known to kfree_skb: learn from what it sends. */
+SEC("?raw_tp/netif_receive_skb")
+int vs_tap_learn(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct sk_buff *skb = (void *)ctx->args[0];
+	struct net_device *dev = BPF_CORE_READ(skb, dev);
+	__u32 i = vs_hash_ptr((__u64)dev, VS_DEV_CACHE_BITS);
+	struct vs_dev_cached *c = bpf_map_lookup_elem(&vs_dev_cache, &i);
+
+	if (c && (c->dev != (__u64)dev || c->epoch != vs_epoch))
+		learn_dev(dev, false, c);
+	return 0;
+}

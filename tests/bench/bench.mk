@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The bench: what virtscope costs, beside empty programs and beside the tools
+# that people run today.  Included by the Makefile.  BENCH_ARGS goes to
+# bench.py: make bench BENCH_ARGS="--quick --json bench.json"
+
+BENCH_OUT := build/tests/bench
+BENCH_BINS := $(BENCH_OUT)/empty_progs $(BENCH_OUT)/tap_loop
+
+$(BENCH_OUT):
+	mkdir -p $@
+
+# The dispatcher vmlinux.h names its parts with #include, -MMD follows it.
+$(BENCH_OUT)/empty.bpf.o: tests/bench/empty.bpf.c | $(BENCH_OUT)
+	$(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BENCH_OUT)/empty.skel.h: $(BENCH_OUT)/empty.bpf.o
+	$(BPFTOOL) gen skeleton $< name empty_bpf > $@.tmp
+	mv $@.tmp $@
+
+$(BENCH_OUT)/empty_progs: tests/bench/empty_progs.c $(BENCH_OUT)/empty.skel.h | $(BENCH_OUT)
+	$(CC) $(CFLAGS) -I$(BENCH_OUT) $< -o $@ -lbpf
+
+$(BENCH_OUT)/tap_loop: tests/bench/tap_loop.c | $(BENCH_OUT)
+	$(CC) $(CFLAGS) $< -o $@
+
+-include $(BENCH_OUT)/empty.bpf.d
+
+.PHONY: bench bench-bins
+bench-bins: $(BENCH_BINS)
+bench: build/virtscope $(BENCH_BINS)
+	/usr/bin/python3 tests/bench/bench.py $(BENCH_ARGS)

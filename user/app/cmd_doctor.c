@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* cmd_doctor.c - every fact about this host, every choice, and what is lost. */
+#include "app/options.h"
+#include "app/permission.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "discover/netns.h"
+#include "probe/loader.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+struct fact {
+	const char *name;
+	bool holds;
+	char detail[128];
+	const char *otherwise; /* what follows when it does not hold */
+};
+
+#define FACTS 24
+struct facts {
+	struct fact all[FACTS];
+	size_t n;
+};
+
+static struct fact *add(struct facts *f, const char *name, bool holds, const char *otherwise)
+{
+	struct fact *x = &f->all[f->n++];
+
+	x->name = name;
+	x->holds = holds;
+	x->otherwise = otherwise;
+	return x;
+}
+
+static bool reads_as(const char *path, const char *want)
+{
+	vs_autofclose FILE *f = fopen(path, "re");
+	char line[64] = "";
+
+	if (!f || !fgets(line, sizeof(line), f))
+		return false;
+	line[strcspn(line, "\n")] = '\0';
+	return strcmp(line, want) == 0;
+}
+
+static void gather(const struct vs_kcaps *caps, struct facts *f)
+{
+	struct fact *x;
+	uint64_t cookie;
+
+	x = add(f, "bpf() can be used", !caps->bpf_error, "tier 0: totals of links only");
+	(void)snprintf(x->detail, sizeof(x->detail), "%s",
+		       caps->bpf_error ? strerror(caps->bpf_error) : "");
+	add(f, "type information (/sys/kernel/btf/vmlinux)", caps->btf,
+	    "tier 0: programs cannot be fitted to this kernel");
+	add(f, "tp_btf programs load", caps->tp_btf, "raw_tp is used, a little dearer");
+	add(f, "raw_tp programs load", caps->raw_tp, "no fallback for tp_btf");
+	add(f, "file iterator programs load", caps->iter, "/proc is walked for taps");
+	add(f, "types of the tun driver", caps->tun_types, "/proc is walked for taps");
+	add(f, "BPF ring buffer", caps->ringbuf, "tier 0");
+	for (int i = 0; i < VS_TP__N; i++) {
+		x = add(f, vs_tp_name(i), caps->tp_args[i] > 0, "see the probes below");
+		(void)snprintf(x->detail, sizeof(x->detail), "tracepoint, %u arguments",
+			       caps->tp_args[i]);
+	}
+	add(f, "kfree_skb tells a drop reason", caps->drop_reason, "drops by place only");
+	add(f, "network namespaces have cookies", !vs_netns_cookie(&cookie),
+	    "taps in other namespaces have no totals");
+	add(f, "kernel.kptr_restrict lets us read addresses",
+	    geteuid() == 0 && !reads_as("/proc/sys/kernel/kptr_restrict", "2"),
+	    "places of drops stay unnamed");
+	add(f, "kernel.bpf_stats_enabled", reads_as("/proc/sys/kernel/bpf_stats_enabled", "1"),
+	    "run times of our programs read 0; sysctl kernel.bpf_stats_enabled=1 turns them on");
+}
+
+static const char *const blind_spots[] = {
+	"Throttling above the request layer (blk-throttle, iocost, wbt, waiting for a tag) is not "
+	"seen by this tier: a VM that is throttled there looks fast, and requests that a kernel "
+	"worker issues for it are named only by its cgroup.",
+	"Requests are named by the submitter, else by the bio's cgroup if the VM is alone in it, "
+	"else they are counted as unattributed.",
+	"Write-back of cached writes is unattributed unless the VM has an I/O cgroup of its own.",
+	"Packets over vhost-user, VFIO or vDPA, and XDP frames redirected into a tap, do not pass "
+	"these hooks.",
+	"Residence is sampled (self.lost and residence_us.lost tell what a sample was lost to); "
+	"drops and disk requests are counted one by one.",
+};
+#define BLIND_SPOTS (sizeof(blind_spots) / sizeof(blind_spots[0]))
+
+static void print_json(const struct facts *f, const struct vs_plan *plan, const struct utsname *u)
+{
+	json_t *facts = json_array(), *probes = json_object(), *blind = json_array(), *j;
+
+	for (size_t i = 0; i < f->n; i++)
+		(void)json_array_append_new(
+			facts, json_pack("{s:s,s:b,s:s,s:o}", "fact", f->all[i].name, "holds",
+					 f->all[i].holds, "detail", f->all[i].detail, "otherwise",
+					 f->all[i].holds ? json_null() :
+							   json_string(f->all[i].otherwise)));
+	for (int i = 0; i < VS_PROBE__COUNT; i++) {
+		const struct vs_plan_probe *p = &plan->probes[i];
+		json_t *programs = json_array();
+
+		for (uint32_t k = 0; k < p->programs_n; k++)
+			(void)json_array_append_new(programs, json_string(p->programs[k]));
+		(void)json_object_set_new(
+			probes, p->name,
+			json_pack("{s:s,s:s,s:o,s:s,s:o}", "state", vs_state_name(p->state), "gives",
+				  p->gives, "reason", *p->reason ? json_string(p->reason) : json_null(),
+				  "lost_without", p->lost, "programs", programs));
+	}
+	for (size_t i = 0; i < BLIND_SPOTS; i++)
+		(void)json_array_append_new(blind, json_string(blind_spots[i]));
+	j = json_pack("{s:s,s:s,s:s,s:i,s:o,s:o,s:o}", "schema", "virtscope.doctor/1", "host",
+		      u->nodename, "kernel", u->release, "tier", plan->tier, "facts", facts,
+		      "probes", probes, "not_seen", blind);
+	(void)json_dumpf(j, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+	(void)putchar('\n');
+	json_decref(j);
+}
+
+static void print_text(const struct facts *f, const struct vs_plan *plan, const struct utsname *u)
+{
+	(void)printf("virtscope doctor  %s  Linux %s  tier %d\n\nfacts\n", u->nodename, u->release,
+		     plan->tier);
+	for (size_t i = 0; i < f->n; i++) {
+		(void)printf("  %-3s  %-44s %s\n", f->all[i].holds ? "yes" : "no", f->all[i].name,
+			     f->all[i].detail);
+		if (!f->all[i].holds)
+			(void)printf("       so: %s\n", f->all[i].otherwise);
+	}
+	(void)printf("\nprobes\n");
+	for (int i = 0; i < VS_PROBE__COUNT; i++) {
+		const struct vs_plan_probe *p = &plan->probes[i];
+
+		(void)printf("  %-8s  %-16s %s\n", vs_state_name(p->state), p->name, p->gives);
+		if (*p->reason)
+			(void)printf("            %s\n", p->reason);
+		if (p->state < VS_STATE_FALLBACK && strncmp(p->reason, "not needed", 10))
+			(void)printf("            so: %s\n", p->lost);
+		if (p->programs_n) {
+			(void)printf("            programs:");
+			for (uint32_t k = 0; k < p->programs_n; k++)
+				(void)printf(" %s", p->programs[k]);
+			(void)putchar('\n');
+		}
+	}
+	(void)printf("\nnot seen here, whatever the kernel\n");
+	for (size_t i = 0; i < BLIND_SPOTS; i++)
+		(void)printf("  - %s\n", blind_spots[i]);
+}
+
+int vs_cmd_doctor(const struct vs_options *o)
+{
+	struct vs_kcaps caps;
+	struct vs_plan plan;
+	struct vs_loader *loader = NULL;
+	struct facts facts = { .n = 0 };
+	struct utsname u;
+	int r = VS_EXIT_OK;
+
+	if (!vs_permitted("doctor"))
+		return VS_EXIT_PERMISSION;
+	(void)uname(&u);
+	if (vs_kcaps_probe(&caps))
+		return VS_EXIT_FAILED;
+	vs_plan_decide(&caps, o->live.denied, &plan);
+	/* The proof of a plan is that it loads. */
+	if (vs_loader_new(&caps, &plan, 255, &loader))
+		r = VS_EXIT_FAILED;
+	vs_loader_free(&loader);
+	gather(&caps, &facts);
+	if (o->json)
+		print_json(&facts, &plan, &u);
+	else
+		print_text(&facts, &plan, &u);
+	vs_kcaps_done(&caps);
+	return r;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* cmd_report.c - one look: the daemon's, or our own. */
+#include "app/options.h"
+#include "app/permission.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "model/report.h"
+#include "serve/control.h"
+#include "term/report.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/utsname.h>
+
+static void say_ready(void)
+{
+	(void)fprintf(stderr, "virtscope: ready\n");
+}
+
+static void print(const struct vs_options *o, const json_t *report)
+{
+	struct vs_term_options term = { .colour = vs_term_wants_colour(stdout),
+					.histogram = o->histogram };
+
+	if (o->json) {
+		(void)json_dumpf(report, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+		(void)fputc('\n', stdout);
+	} else {
+		vs_term_report(stdout, report, &term);
+	}
+}
+
+static void on_end(void *data, int fd)
+{
+	(void)fd;
+	vs_loop_stop(data);
+}
+
+struct standalone {
+	struct vs_loop *loop;
+	struct vs_live *live;
+	struct vs_sample before, after;
+};
+
+static void standalone_done(struct standalone *s)
+{
+	vs_live_free(&s->live);
+	vs_loop_free(&s->loop);
+	vs_sample_done(&s->before);
+	vs_sample_done(&s->after);
+}
+
+static int measure(const struct vs_options *o)
+{
+	vs_cleanup(standalone_done) struct standalone s = { 0 };
+	struct vs_report_context context = { .running_as = "standalone" };
+	struct utsname uts;
+	json_t *report;
+	int timer;
+
+	if (vs_loop_new(&s.loop) || vs_loop_catch_signals(s.loop)) {
+		vs_error("make the event loop: %s", strerror(errno));
+		return VS_EXIT_FAILED;
+	}
+	if (vs_live_new(s.loop, &o->live, NULL, &s.live))
+		return VS_EXIT_FAILED;
+	if (!vs_tier_accepted(vs_live_plan(s.live), o->require_bpf))
+		return VS_EXIT_PERMISSION;
+	timer = vs_loop_timer(s.loop, on_end, s.loop);
+	if (timer < 0 || vs_live_sample(s.live, &s.before))
+		return VS_EXIT_FAILED;
+	say_ready();
+	vs_loop_arm(timer, (uint64_t)(o->duration_s * 1e9));
+	if (vs_loop_run(s.loop) || vs_live_sample(s.live, &s.after))
+		return VS_EXIT_FAILED;
+	(void)uname(&uts);
+	context.host = uts.nodename;
+	context.kernel = uts.release;
+	report = vs_report_build(&s.before, &s.after, &context);
+	if (!report)
+		return VS_EXIT_FAILED;
+	print(o, report);
+	json_decref(report);
+	return VS_EXIT_OK;
+}
+
+/* Return: an enum vs_exit, or -1 when there is no daemon to ask. */
+static int ask_daemon(const struct vs_options *o)
+{
+	vs_autoclose int signals = -1;
+	json_t *report = NULL;
+	sigset_t set, old;
+	int r;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &set, &old);
+	signals = signalfd(-1, &set, SFD_CLOEXEC);
+	r = vs_control_ask(o->control, o->duration_s, say_ready, signals, &report);
+	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+	if (r == -ENOENT)
+		return -1;
+	if (r)
+		return VS_EXIT_FAILED;
+	print(o, report);
+	json_decref(report);
+	return VS_EXIT_OK;
+}
+
+int vs_cmd_report(const struct vs_options *o)
+{
+	/* What changes the probe cannot be asked of a daemon. */
+	bool own = o->standalone || o->live.denied || o->live.forced_n || o->sample_n ||
+		   o->require_bpf;
+	int status = own ? -1 : ask_daemon(o);
+
+	if (status >= 0)
+		return status;
+	if (!vs_permitted("report"))
+		return VS_EXIT_PERMISSION;
+	return measure(o);
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* cmd_run.c - the daemon: live source -> events -> sink, and the control socket. */
+#include "app/options.h"
+#include "app/permission.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "detect/burst.h"
+#include "model/event.h"
+#include "model/report.h"
+#include "serve/control.h"
+#include "sink/sink.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#define TICK_NS VS_NS_PER_S
+/* self.lost says what was lost since the last one, not more often. */
+#define LOST_EVERY_TICKS 10
+
+struct daemon {
+	struct vs_loop *loop;
+	struct vs_live *live;
+	const struct vs_sink_ops *sink_ops;
+	struct vs_sink *sink;
+	struct vs_events events;
+	struct vs_burst_detector *bursts;
+	struct vs_control *control;
+	struct vs_sample sample;
+	uint64_t lost_told[VS_LOST__N];
+	uint64_t sink_lost_told;
+	uint32_t ticks;
+	struct utsname uts;
+};
+
+static void daemon_done(struct daemon *d)
+{
+	vs_control_free(&d->control);
+	vs_live_free(&d->live);
+	vs_burst_free(&d->bursts);
+	if (d->sink)
+		d->sink_ops->close(&d->sink);
+	vs_events_close(&d->events);
+	vs_sample_done(&d->sample);
+	vs_loop_free(&d->loop);
+}
+
+/* Takes @data's reference. */
+static void emit(struct daemon *d, const char *type, const char *severity,
+		 const struct vs_event_vm *vm, json_t *data)
+{
+	json_t *event =
+		vs_events_wrap(&d->events, vs_clock_wall_ns(), type, severity, vm, data);
+
+	if (!event)
+		return;
+	(void)d->sink_ops->emit(d->sink, event);
+	vs_events_commit(&d->events);
+	json_decref(event);
+}
+
+static struct vs_event_vm about(const struct vs_vm_entry *vm)
+{
+	return (struct vs_event_vm){ .name = vm->name, .uuid = vm->facts.uuid, .pid = vm->pid };
+}
+
+static json_t *describe_vnic(const struct vs_vnic_entry *n)
+{
+	return json_pack("{s:s,s:o,s:I}", "vnic", n->name, "netns",
+			 n->netns_inum ? json_sprintf("net:[%u]", n->netns_inum) :
+					 json_string("host"),
+			 "ifindex", (json_int_t)n->id.ifindex);
+}
+
+static const char *start_cause(const struct vs_vm_entry *vm)
+{
+	if (vm->found)
+		return "found";
+	return vm->facts.incoming ? vm->facts.incoming : "boot";
+}
+
+static void on_change(void *data, enum vs_change change, const struct vs_vm_entry *vm,
+		      const struct vs_vnic_entry *vnic)
+{
+	struct daemon *d = data;
+	struct vs_event_vm who = about(vm);
+
+	switch (change) {
+	case VS_VM_STARTED:
+		emit(d, "vm.start", "info", &who,
+		     json_pack("{s:s,s:s}", "cause", start_cause(vm), "source", "proc"));
+		break;
+	case VS_VM_STOPPED:
+		emit(d, "vm.stop", "info", &who, json_object());
+		break;
+	case VS_VNIC_ATTACHED:
+		emit(d, "vnic.attach", "info", &who, describe_vnic(vnic));
+		break;
+	case VS_VNIC_DETACHED:
+		emit(d, "vnic.detach", "info", &who, describe_vnic(vnic));
+		break;
+	}
+}
+
+static void on_disk(void *data, const struct vs_vm_entry *vm, const struct vs_disk_info *disk)
+{
+	struct vs_event_vm who = about(vm);
+
+	emit(data, "disk.seen", "info", &who,
+	     json_pack("{s:s,s:s,s:s,s:o}", "device", disk->name, "layer",
+		       disk->logical ? "logical" : "physical", "kind", disk->kind, "backing",
+		       disk->backing[0] ? json_string(disk->backing) : json_null()));
+}
+
+static void on_burst(void *data, uint64_t vnic_uid, uint32_t raw_reason)
+{
+	struct daemon *d = data;
+
+	vs_burst_note(d->bursts, vnic_uid, raw_reason, vs_clock_mono_ns());
+}
+
+static void on_burst_due(void *data, const struct vs_burst_finding *f)
+{
+	struct daemon *d = data;
+	const struct vs_vnic_sample *n = vs_sample_find_vnic(&d->sample, f->vnic_uid);
+	const struct vs_vm_entry *vm = n ? vs_live_vm(d->live, n->vm_uid) : NULL;
+	struct vs_event_vm who;
+
+	if (!vm)
+		return;
+	who = about(vm);
+	emit(d, "drop.burst", "warning", &who,
+	     json_pack("{s:s,s:o,s:I,s:s,s:s,s:o,s:o,s:I,s:f}", "vnic", n->name, "netns",
+		       n->netns_inum ? json_sprintf("net:[%u]", n->netns_inum) :
+				       json_string("host"),
+		       "ifindex", (json_int_t)n->ifindex, "direction",
+		       f->direction == VS_DIR_RX ? "rx" : "tx", "site", vs_site_name(f->site),
+		       "reason", *f->reason ? json_string(f->reason) : json_null(), "location",
+		       *f->location ? json_string(f->location) : json_null(), "count",
+		       (json_int_t)f->count, "over_s", (double)f->over_ns / 1e9));
+}
+
+static void tell_losses(struct daemon *d)
+{
+	uint64_t sink_lost = d->sink_ops->lost(d->sink);
+
+	for (uint32_t i = 0; i < VS_LOST__N; i++) {
+		uint64_t n = d->sample.self.lost[i] - d->lost_told[i];
+
+		d->lost_told[i] = d->sample.self.lost[i];
+		if (n)
+			emit(d, "self.lost", "warning", NULL,
+			     json_pack("{s:s,s:I,s:s}", "reason", vs_lost_name(i), "count",
+				       (json_int_t)n, "help", vs_lost_help(i)));
+	}
+	if (sink_lost != d->sink_lost_told)
+		emit(d, "self.lost", "error", NULL,
+		     json_pack("{s:s,s:I,s:s}", "reason", "events", "count",
+			       (json_int_t)(sink_lost - d->sink_lost_told), "help",
+			       "events that could not be written"));
+	d->sink_lost_told = sink_lost;
+}
+
+static void on_tick(void *data, int fd)
+{
+	struct daemon *d = data;
+
+	(void)fd;
+	if (vs_live_sample(d->live, &d->sample))
+		return;
+	vs_burst_tick(d->bursts, &d->sample, on_burst_due, d);
+	if (++d->ticks % LOST_EVERY_TICKS == 0)
+		tell_losses(d);
+}
+
+static void *begin_report(void *data)
+{
+	struct daemon *d = data;
+	struct vs_sample *before = calloc(1, sizeof(*before));
+
+	if (before && vs_live_sample(d->live, before)) {
+		vs_sample_done(before);
+		free(before);
+		return NULL;
+	}
+	return before;
+}
+
+static void cancel_report(void *data, void *request)
+{
+	(void)data;
+	vs_sample_done(request);
+	free(request);
+}
+
+static json_t *finish_report(void *data, void *request)
+{
+	struct daemon *d = data;
+	struct vs_report_context context = { .host = d->uts.nodename,
+					     .kernel = d->uts.release,
+					     .running_as = "daemon" };
+	struct vs_sample after = { 0 };
+	json_t *report = NULL;
+
+	if (!vs_live_sample(d->live, &after))
+		report = vs_report_build(request, &after, &context);
+	vs_sample_done(&after);
+	cancel_report(data, request);
+	return report;
+}
+
+static void tell_degraded(struct daemon *d)
+{
+	const struct vs_plan *plan = vs_live_plan(d->live);
+
+	for (int i = 0; i < VS_PROBE__COUNT; i++) {
+		const struct vs_plan_probe *p = &plan->probes[i];
+
+		if (p->state == VS_STATE_ACTIVE || strncmp(p->reason, "not needed", 10) == 0)
+			continue;
+		emit(d, "self.degraded", p->state == VS_STATE_FALLBACK ? "info" : "warning", NULL,
+		     json_pack("{s:s,s:s,s:s,s:s}", "probe", p->name, "state",
+			       vs_state_name(p->state), "reason", p->reason, "lost", p->lost));
+	}
+}
+
+static int set_up(struct daemon *d, const struct vs_options *o)
+{
+	const struct vs_live_ops live_ops = { .changed = on_change,
+					      .disk_seen = on_disk,
+					      .burst = on_burst,
+					      .data = d };
+	const struct vs_control_ops control_ops = { .begin = begin_report,
+						    .finish = finish_report,
+						    .cancel = cancel_report,
+						    .data = d };
+	char seq_path[256];
+
+	(void)uname(&d->uts);
+	(void)snprintf(seq_path, sizeof(seq_path), "%s.seq", o->control);
+	d->sink_ops = &vs_sink_jsonl;
+	if (vs_loop_new(&d->loop) || vs_loop_catch_signals(d->loop)) {
+		vs_error("make the event loop: %s", strerror(errno));
+		return VS_EXIT_FAILED;
+	}
+	if (vs_burst_new(&d->bursts) || vs_events_open(&d->events, seq_path) ||
+	    d->sink_ops->open(&d->sink, o->events) ||
+	    vs_live_new(d->loop, &o->live, &live_ops, &d->live))
+		return VS_EXIT_FAILED;
+	if (!vs_tier_accepted(vs_live_plan(d->live), o->require_bpf))
+		return VS_EXIT_PERMISSION;
+	tell_degraded(d);
+	if (vs_live_sample(d->live, &d->sample))
+		return VS_EXIT_FAILED;
+	memcpy(d->lost_told, d->sample.self.lost, sizeof(d->lost_told));
+	if (vs_loop_every(d->loop, TICK_NS, on_tick, d) < 0 ||
+	    vs_control_new(d->loop, o->control, &control_ops, &d->control))
+		return VS_EXIT_FAILED;
+	return VS_EXIT_OK;
+}
+
+int vs_cmd_run(const struct vs_options *o)
+{
+	/* On the stack: its cleanup runs last, whatever way out is taken. */
+	__attribute__((cleanup(daemon_done))) struct daemon d = { .events.state_fd = -1 };
+	pid_t other = 0;
+	int r;
+
+	if (!vs_permitted("run"))
+		return VS_EXIT_PERMISSION;
+	r = vs_control_lock(o->control, &other);
+	if (r == -EBUSY)
+		vs_error("run: a daemon is running already, pid %d; ask it with virtscope report, "
+			 "or give this one another --control",
+			 (int)other);
+	if (r)
+		return VS_EXIT_FAILED;
+	r = set_up(&d, o);
+	if (r)
+		return r;
+	(void)fprintf(stderr, "virtscope: ready\n");
+	if (vs_loop_run(d.loop))
+		return VS_EXIT_FAILED;
+	vs_info("ended by signal %d", vs_loop_signal(d.loop));
+	return VS_EXIT_OK;
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "app/options.h"
+
+#include "base/log.h"
+#include "serve/control.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALL (VS_CMD_REPORT | VS_CMD_RUN | VS_CMD_DOCTOR)
+
+struct option {
+	const char *name;
+	char letter;	     /* 0: none */
+	const char *arg;     /* NULL: a switch */
+	unsigned int commands;
+	int (*set)(struct vs_options *o, const char *value); /* 0 or -EINVAL */
+	const char *help;
+	const char *allowed; /* what a value must look like */
+};
+
+static int set_help(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->help = true;
+	return 0;
+}
+
+static int set_json(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->json = true;
+	return 0;
+}
+
+static int set_histogram(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->histogram = true;
+	return 0;
+}
+
+static int set_standalone(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->standalone = true;
+	return 0;
+}
+
+static int set_require_bpf(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->require_bpf = true;
+	return 0;
+}
+
+static int set_verbose(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->verbosity++;
+	return 0;
+}
+
+static int set_duration(struct vs_options *o, const char *v)
+{
+	char *end;
+	double s = strtod(v, &end);
+
+	if (end == v || *end || !isfinite(s) || s < 0.01 || s > 86400)
+		return -EINVAL;
+	o->duration_s = s;
+	return 0;
+}
+
+static int set_events(struct vs_options *o, const char *v)
+{
+	o->events = v;
+	return *v ? 0 : -EINVAL;
+}
+
+static int set_control(struct vs_options *o, const char *v)
+{
+	o->control = v;
+	return *v ? 0 : -EINVAL;
+}
+
+static int set_sample(struct vs_options *o, const char *v)
+{
+	char *end;
+	long n = strtol(v, &end, 10);
+
+	if (end == v || *end || n < 1 || n > 1 << 20 || (n & (n - 1)))
+		return -EINVAL;
+	o->sample_n = (int)n;
+	o->live.sample_shift = (uint8_t)__builtin_ctzl((unsigned long)n);
+	return 0;
+}
+
+static int set_deny(struct vs_options *o, const char *v)
+{
+	int hook = vs_hook_parse(v);
+
+	if (hook < 0)
+		return -EINVAL;
+	o->live.denied |= 1u << hook;
+	return 0;
+}
+
+static int set_vm(struct vs_options *o, const char *v)
+{
+	const char *eq = strrchr(v, '=');
+	uint32_t i = o->live.forced_n;
+	unsigned long pid;
+	char *end;
+
+	if (!eq || eq == v || i == 64 || (size_t)(eq - v) >= sizeof(o->forced_names[0]))
+		return -EINVAL;
+	pid = strtoul(eq + 1, &end, 10);
+	if (end == eq + 1 || *end || pid == 0 || pid > 4194304)
+		return -EINVAL;
+	memcpy(o->forced_names[i], v, (size_t)(eq - v));
+	o->forced_names[i][eq - v] = '\0';
+	o->live.forced[i].name = o->forced_names[i];
+	o->live.forced[i].pid = (uint32_t)pid;
+	o->live.forced_n++;
+	return 0;
+}
+
+static const struct option options[] = {
+	{ "duration", 'd', "SECONDS", VS_CMD_REPORT, set_duration,
+	  "measure for so long (default 5); Ctrl-C ends it early and reports so far",
+	  "a number from 0.01 to 86400" },
+	{ "json", 'j', NULL, VS_CMD_REPORT | VS_CMD_DOCTOR, set_json,
+	  "one JSON object instead of text (docs/report.schema.json)", NULL },
+	{ "histogram", 'H', NULL, VS_CMD_REPORT, set_histogram,
+	  "print the latency histograms themselves, too", NULL },
+	{ "standalone", 0, NULL, VS_CMD_REPORT, set_standalone,
+	  "attach own programs even when a daemon is running", NULL },
+	{ "events", 'e', "FILE", VS_CMD_RUN, set_events,
+	  "append events to FILE, one JSON object a line (default: -, stdout)", "a path, or -" },
+	{ "control", 0, "PATH", VS_CMD_RUN | VS_CMD_REPORT, set_control,
+	  "the daemon's socket (default " VS_CONTROL_PATH ")", "a path" },
+	{ "vm", 0, "NAME=PID", VS_CMD_RUN | VS_CMD_REPORT, set_vm,
+	  "take this process for a VM, whatever it is; up to 64 times", "NAME=PID" },
+	{ "sample", 0, "N", VS_CMD_RUN | VS_CMD_REPORT, set_sample,
+	  "time one packet in N (default: up to 1 in 64, by the rate)", "a power of two, 1 or more" },
+	{ "deny-hook", 0, "KIND", ALL, set_deny,
+	  "do without tp_btf, raw_tp, iter or bpf, to see what the fallbacks give",
+	  "one of tp_btf, raw_tp, iter, bpf" },
+	{ "require-bpf", 0, NULL, VS_CMD_RUN | VS_CMD_REPORT, set_require_bpf,
+	  "exit 3 where BPF cannot be used, instead of showing totals only", NULL },
+	{ "verbose", 'v', NULL, ALL, set_verbose, "say more on stderr", NULL },
+	{ "help", 'h', NULL, ALL, set_help, "this text", NULL },
+};
+#define OPTIONS (sizeof(options) / sizeof(options[0]))
+
+static const struct option *find(const struct vs_command *c, const char *name, size_t len,
+				 char letter)
+{
+	for (size_t i = 0; i < OPTIONS; i++) {
+		const struct option *o = &options[i];
+
+		if (!(o->commands & c->bit))
+			continue;
+		if (letter ? o->letter == letter :
+			     strlen(o->name) == len && memcmp(o->name, name, len) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+int vs_options_parse(const struct vs_command *command, int argc, char **argv,
+		     struct vs_options *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->duration_s = 5;
+	ret->events = "-";
+	ret->control = VS_CONTROL_PATH;
+	ret->live.sample_shift = 255;
+	for (int i = 0; i < argc; i++) {
+		const char *arg = argv[i], *value = NULL;
+		const struct option *o = NULL;
+
+		if (arg[0] == '-' && arg[1] == '-' && arg[2]) {
+			size_t len = strcspn(arg + 2, "=");
+
+			o = find(command, arg + 2, len, 0);
+			if (arg[2 + len] == '=')
+				value = arg + 3 + len;
+		} else if (arg[0] == '-' && arg[1] && arg[1] != '-') {
+			o = find(command, NULL, 0, arg[1]);
+			if (arg[2])
+				value = arg + 2;
+		}
+		if (!o) {
+			vs_error("%s: '%s' is not understood (see virtscope %s -h)", command->name,
+				 arg, command->name);
+			return -EINVAL;
+		}
+		if (!o->arg && value) {
+			vs_error("%s: --%s takes no value", command->name, o->name);
+			return -EINVAL;
+		}
+		if (o->arg && !value) {
+			if (i + 1 == argc) {
+				vs_error("%s: --%s needs a value: %s", command->name, o->name,
+					 o->allowed);
+				return -EINVAL;
+			}
+			value = argv[++i];
+		}
+		if (o->set(ret, value)) {
+			vs_error("%s: --%s '%s' is not possible: it takes %s", command->name,
+				 o->name, value, o->allowed);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+void vs_options_help(const struct vs_command *command)
+{
+	if (!command) {
+		(void)printf("virtscope - what the virtual machines of this host send, receive, lose and wait for\n\n"
+			     "usage: virtscope COMMAND [OPTION]...\n\n");
+		for (const struct vs_command *c = vs_commands; c->name; c++)
+			(void)printf("  %-10s %s\n", c->name, c->summary);
+		(void)printf("\n  virtscope COMMAND -h     teaches the command\n"
+			     "  virtscope --version      says which virtscope this is\n\n"
+			     "Exit status: 0 fine, 1 failed, 2 bad usage, 3 not permitted.\n");
+		return;
+	}
+	(void)printf("usage: virtscope %s [OPTION]...\n\n%s\n\n%s\n\n", command->name,
+		     command->summary, command->details);
+	for (size_t i = 0; i < OPTIONS; i++) {
+		const struct option *o = &options[i];
+		char left[48];
+
+		if (!(o->commands & command->bit))
+			continue;
+		(void)snprintf(left, sizeof(left), "--%s%s%s", o->name, o->arg ? " " : "",
+			       o->arg ? o->arg : "");
+		if (o->letter)
+			(void)printf("  -%c, %-20s %s\n", o->letter, left, o->help);
+		else
+			(void)printf("      %-20s %s\n", left, o->help);
+	}
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * options.h - the command line: one table for parser and help.
+ *
+ * Layer:   app
+ * State:   none
+ * Threads: any
+ */
+#pragma once
+#include "source/live.h"
+
+#include <stdbool.h>
+
+enum vs_exit { VS_EXIT_OK = 0, VS_EXIT_FAILED = 1, VS_EXIT_USAGE = 2, VS_EXIT_PERMISSION = 3 };
+
+struct vs_options {
+	bool help, version;
+	bool json, histogram, standalone, require_bpf;
+	double duration_s;
+	const char *events;
+	const char *control;
+	int sample_n; /* 0: adapt */
+	int verbosity;
+	struct vs_live_options live;
+	char forced_names[64][256];
+};
+
+struct vs_command {
+	const char *name;
+	unsigned int bit; /* as in the option table */
+	const char *summary;
+	const char *details;
+	int (*run)(const struct vs_options *options); /* Return: enum vs_exit */
+};
+
+extern const struct vs_command vs_commands[]; /* ends with name NULL; main.c */
+
+/**
+ * vs_options_parse() - fill @ret from the arguments after the subcommand.
+ *
+ * Return: 0, or -EINVAL after saying on stderr what is wrong and what to do.
+ */
+int vs_options_parse(const struct vs_command *command, int argc, char **argv,
+		     struct vs_options *ret);
+
+/* Writes usage of one command, or of the program when @command is NULL. */
+void vs_options_help(const struct vs_command *command);
+
+int vs_cmd_report(const struct vs_options *options);
+int vs_cmd_run(const struct vs_options *options);
+int vs_cmd_doctor(const struct vs_options *options);
+
+#define VS_CMD_REPORT 1u
+#define VS_CMD_RUN    2u
+#define VS_CMD_DOCTOR 4u

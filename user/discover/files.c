@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "discover/files.h"
+
+#include "base/cleanup.h"
+#include "discover/netns.h"
+#include "discover/proc.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+static int scan_iterator(int iter_fd, vs_files_fn fn, void *data)
+{
+	vs_autoclose int fd = bpf_iter_create(iter_fd);
+	struct vs_file rows[64];
+	size_t have = 0;
+
+	if (fd < 0)
+		return fd;
+	for (;;) {
+		ssize_t n = read(fd, (char *)rows + have, sizeof(rows) - have);
+		size_t whole;
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			continue; /* the kernel asks to come again after a long stretch */
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0;
+		have += (size_t)n;
+		whole = have / sizeof(rows[0]);
+		for (size_t i = 0; i < whole; i++)
+			fn(data, &rows[i]);
+		have -= whole * sizeof(rows[0]);
+		memmove(rows, &rows[whole], have);
+	}
+}
+
+#ifndef TUNGETDEVNETNS
+#define TUNGETDEVNETNS _IO('T', 227)
+#endif
+
+/* Asks the tap itself, through a copy of its holder's descriptor. */
+static int identify_tap(uint32_t pid, uint32_t fd, struct vs_file *row)
+{
+	vs_autoclose int tun = vs_netns_borrow_fd(pid, fd);
+	vs_autoclose int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	vs_autoclose int ns = -1;
+	struct ifreq ifr = { 0 };
+	struct stat st;
+	uint64_t cookie;
+	int r;
+
+	if (tun < 0 || home < 0 || ioctl(tun, TUNGETIFF, &ifr))
+		return -ENODEV;
+	ns = ioctl(tun, TUNGETDEVNETNS);
+	if (ns < 0 || fstat(ns, &st) || setns(ns, CLONE_NEWNET))
+		return -ENODEV;
+	row->ifindex = if_nametoindex(ifr.ifr_name);
+	r = vs_netns_cookie(&cookie);
+	row->netns_cookie = r ? 0 : cookie;
+	if (setns(home, CLONE_NEWNET))
+		return -errno;
+	row->netns_inum = (uint32_t)st.st_ino;
+	(void)snprintf(row->name, sizeof(row->name), "%.15s", ifr.ifr_name);
+	return r ? r : (row->ifindex ? 0 : -ENODEV);
+}
+
+struct walk {
+	vs_files_fn fn;
+	void *data;
+};
+
+static void walk_process(void *data, uint32_t pid)
+{
+	struct walk *w = data;
+	char path[64], target[64];
+	vs_autodir DIR *dir = NULL;
+	struct dirent *e;
+
+	(void)snprintf(path, sizeof(path), "/proc/%u/fd", pid);
+	dir = opendir(path);
+	while (dir && (e = readdir(dir))) {
+		ssize_t n = readlinkat(dirfd(dir), e->d_name, target, sizeof(target) - 1);
+		struct vs_file row = { .pid = pid };
+
+		if (n <= 0)
+			continue;
+		target[n] = '\0';
+		row.fd = (uint32_t)strtoul(e->d_name, NULL, 10);
+		if (strcmp(target, "anon_inode:kvm-vm") == 0)
+			row.kind = VS_FILE_KVM;
+		else if (strcmp(target, "/dev/net/tun") == 0 && !identify_tap(pid, row.fd, &row))
+			row.kind = VS_FILE_TUN;
+		else
+			continue;
+		w->fn(w->data, &row);
+	}
+}
+
+int vs_files_scan(int iter_fd, vs_files_fn fn, void *data)
+{
+	struct walk w = { .fn = fn, .data = data };
+
+	if (iter_fd >= 0)
+		return scan_iterator(iter_fd, fn, data);
+	return vs_proc_each(walk_process, &w);
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "model/sample.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void vs_sample_done(struct vs_sample *s)
+{
+	free(s->vms);
+	free(s->vnics);
+	free(s->drops);
+	free(s->disks);
+	memset(s, 0, sizeof(*s));
+}
+
+void vs_sample_clear(struct vs_sample *s)
+{
+	s->vms_n = s->vnics_n = s->drops_n = s->disks_n = 0;
+	memset(&s->self, 0, sizeof(s->self));
+}
+
+static void *append(void **array, size_t *n, size_t *size, size_t each)
+{
+	char *at;
+
+	if (*n == *size) {
+		size_t more = *size ? *size * 2 : 16;
+		void *grown = reallocarray(*array, more, each);
+
+		if (!grown)
+			return NULL;
+		*array = grown;
+		*size = more;
+	}
+	at = (char *)*array + *n * each;
+	memset(at, 0, each);
+	(*n)++;
+	return at;
+}
+
+struct vs_vm_sample *vs_sample_add_vm(struct vs_sample *s)
+{
+	return append((void **)&s->vms, &s->vms_n, &s->vms_size, sizeof(*s->vms));
+}
+
+struct vs_vnic_sample *vs_sample_add_vnic(struct vs_sample *s)
+{
+	return append((void **)&s->vnics, &s->vnics_n, &s->vnics_size, sizeof(*s->vnics));
+}
+
+struct vs_drop_sample *vs_sample_add_drop(struct vs_sample *s)
+{
+	return append((void **)&s->drops, &s->drops_n, &s->drops_size, sizeof(*s->drops));
+}
+
+struct vs_disk_sample *vs_sample_add_disk(struct vs_sample *s)
+{
+	return append((void **)&s->disks, &s->disks_n, &s->disks_size, sizeof(*s->disks));
+}
+
+#define ORDER(a, b, field)                           \
+	do {                                         \
+		if ((a)->field != (b)->field)        \
+			return (a)->field < (b)->field ? -1 : 1; \
+	} while (0)
+
+static int order_vms(const void *x, const void *y)
+{
+	const struct vs_vm_sample *a = x, *b = y;
+
+	ORDER(a, b, uid);
+	return 0;
+}
+
+static int order_vnics(const void *x, const void *y)
+{
+	const struct vs_vnic_sample *a = x, *b = y;
+
+	ORDER(a, b, uid);
+	return 0;
+}
+
+static int order_drops(const void *x, const void *y)
+{
+	const struct vs_drop_sample *a = x, *b = y;
+
+	ORDER(a, b, vnic_uid);
+	ORDER(a, b, kind.direction);
+	ORDER(a, b, kind.site);
+	ORDER(a, b, kind.class);
+	ORDER(a, b, raw_reason);
+	ORDER(a, b, address);
+	return 0;
+}
+
+static int order_disks(const void *x, const void *y)
+{
+	const struct vs_disk_sample *a = x, *b = y;
+
+	ORDER(a, b, vm_uid);
+	ORDER(a, b, dev);
+	ORDER(a, b, op);
+	return 0;
+}
+
+static void sort(void *array, size_t n, size_t each, int (*order)(const void *, const void *))
+{
+	if (n)
+		qsort(array, n, each, order);
+}
+
+void vs_sample_sort(struct vs_sample *s)
+{
+	sort(s->vms, s->vms_n, sizeof(*s->vms), order_vms);
+	sort(s->vnics, s->vnics_n, sizeof(*s->vnics), order_vnics);
+	sort(s->drops, s->drops_n, sizeof(*s->drops), order_drops);
+	sort(s->disks, s->disks_n, sizeof(*s->disks), order_disks);
+}
+
+static const void *find(const void *like, const void *array, size_t n, size_t each,
+			int (*order)(const void *, const void *))
+{
+	return n ? bsearch(like, array, n, each, order) : NULL;
+}
+
+const struct vs_vnic_sample *vs_sample_find_vnic(const struct vs_sample *s, uint64_t uid)
+{
+	struct vs_vnic_sample like = { .uid = uid };
+
+	return find(&like, s->vnics, s->vnics_n, sizeof(like), order_vnics);
+}
+
+const struct vs_drop_sample *vs_sample_find_drop(const struct vs_sample *s,
+						 const struct vs_drop_sample *like)
+{
+	return find(like, s->drops, s->drops_n, sizeof(*like), order_drops);
+}
+
+const struct vs_disk_sample *vs_sample_find_disk(const struct vs_sample *s, uint64_t vm_uid,
+						 uint32_t dev, uint32_t op)
+{
+	struct vs_disk_sample like = { .vm_uid = vm_uid, .dev = dev, .op = op };
+
+	return find(&like, s->disks, s->disks_n, sizeof(like), order_disks);
+}
+
+#define NAMES(fn, list, prefix, count)                     \
+	const char *fn(uint32_t i)                         \
+	{                                                  \
+		static const char *const names[] = { list(NAME) }; \
+		return i < (count) ? names[i] : "?";       \
+	}
+#define NAME(name, label, ...) label,
+NAMES(vs_op_name, VS_OPS, VS_OP_, VS_OP__N)
+NAMES(vs_part_name, VS_PARTS, VS_PART_, VS_PART__N)
+NAMES(vs_lost_name, VS_LOSSES, VS_LOST_, VS_LOST__N)
+#undef NAME
+#define NAME(name, label, help) help,
+NAMES(vs_lost_help, VS_LOSSES, VS_LOST_, VS_LOST__N)
+#undef NAME

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * sample.h - one look at all VMs: raw cumulative counters, no rates.
+ *
+ * Flat arrays that name each other by uid; a uid is given once and never
+ * again, so two samples are matched by it. What could not be read is marked,
+ * never 0.
+ *
+ * Layer:   model
+ * State:   struct vs_sample, its owner's; its arrays keep their memory between
+ *          fills, so that a steady state allocates nothing
+ * Threads: the owner's
+ */
+#pragma once
+#include "abi.h"
+#include "model/drop.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VS_NAME__N   256 /* bytes of a VM's name, with NUL */
+#define VS_UUID__N   37
+#define VS_PATH__N   256
+#define VS_IMAGE__N  8
+#define VS_IFNAME__N 16
+
+struct vs_image {
+	char path[VS_PATH__N];
+	char target[32]; /* guest's name for it, "" if unknown */
+};
+
+struct vs_vm_sample {
+	uint64_t uid;
+	uint32_t pid;
+	uint32_t vcpus; /* 0: unknown */
+	char name[VS_NAME__N];
+	char uuid[VS_UUID__N]; /* "" if unknown */
+	const char *source;    /* static: "proc", "libvirt" */
+	uint32_t images_n;
+	struct vs_image images[VS_IMAGE__N];
+};
+
+struct vs_vnic_sample {
+	uint64_t uid, vm_uid;
+	char name[VS_IFNAME__N];
+	uint32_t ifindex;
+	uint32_t netns_inum; /* 0: the host's own */
+	bool attached;	     /* the VM holds it; else it has closed it lately */
+	uint32_t index;	     /* among the VM's vNICs, by ifindex */
+	bool has_link;	     /* the next five are known */
+	uint64_t packets[2], bytes[2], kernel_dropped[2]; /* by VS_DIR_* */
+	bool has_drops;	     /* drops are being explained */
+	int64_t unexplained[2]; /* since the slot was activated */
+	uint64_t drops_untold[2];
+	bool has_residence;
+	uint64_t samples, sample_lost;
+	struct vs_hist residence;
+};
+
+struct vs_drop_sample {
+	uint64_t vnic_uid; /* 0: unattributed */
+	struct vs_drop_kind kind;
+	const char *reason;   /* interned, lives as long as the source */
+	const char *location; /* interned */
+	uint64_t address;     /* told apart by it, too */
+	uint32_t raw_reason;
+	uint64_t count;
+};
+
+struct vs_disk_info {
+	char name[32];	 /* "vda", or "8:16" when sysfs does not know it */
+	char kind[8];	 /* "disk", "loop", "dm", "md" */
+	bool logical;	 /* what a VM asked for; else a leaf device */
+	char backing[VS_PATH__N]; /* of a loop device, else "" */
+};
+
+struct vs_disk_sample {
+	uint64_t vm_uid; /* 0: unattributed */
+	uint32_t dev;
+	uint32_t op;
+	const struct vs_disk_info *info; /* interned */
+	struct vs_disk_row row;
+};
+
+struct vs_program_sample {
+	char name[32];
+	uint64_t run_time_ns, run_cnt, recursion_misses;
+};
+
+struct vs_probe_state {
+	char name[32];
+	const char *state;  /* static: "active", "fallback", "absent", "failed" */
+	char reason[160];
+};
+
+#define VS_PROGRAM__N 16
+#define VS_PROBE__N   16
+
+struct vs_self_sample {
+	uint64_t cpu_ns;
+	uint64_t rss_bytes;
+	uint64_t lost[VS_LOST__N];
+	uint64_t slots_full; /* VMs or vNICs that got no slot */
+	uint32_t programs_n, probes_n;
+	struct vs_program_sample programs[VS_PROGRAM__N];
+	struct vs_probe_state probes[VS_PROBE__N];
+};
+
+struct vs_sample {
+	uint64_t mono_ns, wall_ns;
+	struct vs_vm_sample *vms;
+	struct vs_vnic_sample *vnics;
+	struct vs_drop_sample *drops;
+	struct vs_disk_sample *disks;
+	size_t vms_n, vnics_n, drops_n, disks_n;
+	size_t vms_size, vnics_size, drops_size, disks_size;
+	struct vs_self_sample self;
+};
+
+void vs_sample_done(struct vs_sample *s);
+/* Empties it; memory is kept. */
+void vs_sample_clear(struct vs_sample *s);
+
+/* Append one zeroed element. Return: it, valid until the next append of its
+ * kind, or NULL when there is no memory. */
+struct vs_vm_sample *vs_sample_add_vm(struct vs_sample *s);
+struct vs_vnic_sample *vs_sample_add_vnic(struct vs_sample *s);
+struct vs_drop_sample *vs_sample_add_drop(struct vs_sample *s);
+struct vs_disk_sample *vs_sample_add_disk(struct vs_sample *s);
+
+/* Sort by uid and key, so that the finders work and output is stable. */
+void vs_sample_sort(struct vs_sample *s);
+
+/* Finders over a sorted sample; NULL if there is none. */
+const struct vs_vnic_sample *vs_sample_find_vnic(const struct vs_sample *s, uint64_t uid);
+const struct vs_drop_sample *vs_sample_find_drop(const struct vs_sample *s,
+						 const struct vs_drop_sample *like);
+const struct vs_disk_sample *vs_sample_find_disk(const struct vs_sample *s, uint64_t vm_uid,
+						 uint32_t dev, uint32_t op);
+
+const char *vs_op_name(uint32_t op);
+const char *vs_part_name(uint32_t part);
+const char *vs_lost_name(uint32_t lost);
+const char *vs_lost_help(uint32_t lost);

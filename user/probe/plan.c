@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "probe/plan.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A program in its two forms, and the tracepoint that both need. */
+struct form {
+	enum vs_tp tp;
+	const char *typed; /* NULL: there is only the raw one */
+	const char *raw;
+};
+
+static const struct form drops_forms[] = { { VS_TP_kfree_skb, "vs_tap_free", "vs_tap_free_raw" } };
+static const struct form residence_forms[] = {
+	{ VS_TP_net_dev_start_xmit, "vs_tap_xmit", "vs_tap_xmit_raw" },
+	{ VS_TP_skb_copy_datagram_iovec, "vs_tap_copy", "vs_tap_copy_raw" },
+};
+static const struct form learn_forms[] = { { VS_TP_netif_receive_skb, NULL, "vs_tap_learn" } };
+static const struct form block_forms[] = {
+	{ VS_TP_block_io_start, "vs_block_start", "vs_block_start_raw" },
+	{ VS_TP_block_rq_issue, "vs_block_issue", "vs_block_issue_raw" },
+	{ VS_TP_block_rq_complete, "vs_block_done", "vs_block_done_raw" },
+};
+static const struct form block_old_forms[] = {
+	{ VS_TP_block_rq_insert, NULL, "vs_block_insert_old" },
+	{ VS_TP_block_rq_issue, NULL, "vs_block_issue_old" },
+	{ VS_TP_block_rq_complete, NULL, "vs_block_done_raw" },
+};
+static const struct form exec_forms[] = { { VS_TP_sched_process_exec, "vs_exec", "vs_exec_raw" } };
+
+static void say(struct vs_plan_probe *p, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(p->reason, sizeof(p->reason), fmt, ap);
+	va_end(ap);
+}
+
+static bool denied_hook(unsigned int denied, enum vs_hook hook)
+{
+	return denied & (1u << hook);
+}
+
+/* Typed if every program has that form and the kernel takes it, else raw. */
+static void choose(const struct vs_kcaps *caps, unsigned int denied, const struct form *forms,
+		   size_t n, struct vs_plan_probe *p)
+{
+	bool typed = caps->tp_btf && !denied_hook(denied, VS_HOOK_TP_BTF);
+	bool raw = caps->raw_tp && !denied_hook(denied, VS_HOOK_RAW_TP);
+
+	p->state = VS_STATE_ABSENT;
+	for (size_t i = 0; i < n; i++) {
+		if (!caps->tp_args[forms[i].tp]) {
+			say(p, "this kernel has no tracepoint %s", vs_tp_name(forms[i].tp));
+			return;
+		}
+		if (!forms[i].typed)
+			typed = false;
+	}
+	if (!typed && !raw) {
+		say(p, "neither tp_btf nor raw_tp programs can be loaded");
+		return;
+	}
+	p->state = typed ? VS_STATE_ACTIVE : VS_STATE_FALLBACK;
+	if (!typed)
+		say(p, denied_hook(denied, VS_HOOK_TP_BTF) ? "raw_tp: tp_btf was denied" :
+							     "raw_tp: tp_btf does not load here");
+	p->programs_n = (uint32_t)n;
+	for (size_t i = 0; i < n; i++)
+		p->programs[i] = typed ? forms[i].typed : forms[i].raw;
+}
+
+#define CHOOSE(forms, p) choose(caps, denied, forms, sizeof(forms) / sizeof((forms)[0]), p)
+
+static void plan_block(const struct vs_kcaps *caps, unsigned int denied, struct vs_plan_probe *p)
+{
+	if (caps->tp_args[VS_TP_block_io_start]) {
+		CHOOSE(block_forms, p);
+		return;
+	}
+	CHOOSE(block_old_forms, p);
+	if (p->state != VS_STATE_ABSENT) {
+		p->state = VS_STATE_FALLBACK;
+		say(p, "no block_io_start: flushes are not seen, submitters known from insert or issue");
+	}
+}
+
+static void plan_files(const struct vs_kcaps *caps, unsigned int denied, struct vs_plan_probe *p)
+{
+	p->state = VS_STATE_FALLBACK;
+	if (denied_hook(denied, VS_HOOK_ITER))
+		say(p, "/proc is walked: iter was denied");
+	else if (!caps->iter)
+		say(p, "/proc is walked: iterator programs do not load here");
+	else if (!caps->tun_types)
+		say(p, "/proc is walked: no types of the tun driver (is the module loaded?)");
+	else {
+		p->state = VS_STATE_ACTIVE;
+		p->programs[0] = "vs_files";
+		p->programs_n = 1;
+	}
+}
+
+void vs_plan_decide(const struct vs_kcaps *caps, unsigned int denied, struct vs_plan *ret)
+{
+	static const struct vs_plan_probe blank[VS_PROBE__COUNT] = {
+		[VS_PROBE_TAP_DROPS] = { "tap.drops", "packets lost, by reason and place",
+					 "drops have a number (the kernel's) and no reason",
+					 VS_OBJECT_TAP, 0, "", 0, { 0 } },
+		[VS_PROBE_TAP_RESIDENCE] = { "tap.residence", "how long packets wait for the guest",
+					     "residence is unknown", VS_OBJECT_TAP, 0, "", 0, { 0 } },
+		[VS_PROBE_TAP_LEARN] = { "tap.learn", "which devices drops belong to, from traffic",
+					 "drops of guests that only send may stay unattributed",
+					 VS_OBJECT_TAP, 0, "", 0, { 0 } },
+		[VS_PROBE_BLOCK_LATENCY] = { "block.latency", "disk requests: count, bytes, latency",
+					     "disks are not measured", VS_OBJECT_BLOCK, 0, "", 0, { 0 } },
+		[VS_PROBE_DISCOVER_EXEC] = { "discover.exec", "new VMMs at once",
+					     "/proc is looked through every 5 s",
+					     VS_OBJECT_DISCOVER, 0, "", 0, { 0 } },
+		[VS_PROBE_DISCOVER_FILES] = { "discover.files", "who holds which tap, in one pass",
+					      "taps are found by walking /proc",
+					      VS_OBJECT_TUNFILE, 0, "", 0, { 0 } },
+	};
+	const char *why_not = NULL;
+
+	memset(ret, 0, sizeof(*ret));
+	memcpy(ret->probes, blank, sizeof(blank));
+	if (denied_hook(denied, VS_HOOK_BPF))
+		why_not = "bpf was denied";
+	else if (caps->bpf_error)
+		why_not = strerror(caps->bpf_error);
+	else if (!caps->btf)
+		why_not = "no type information: /sys/kernel/btf/vmlinux is missing";
+	else if (!caps->ringbuf)
+		why_not = "no BPF ring buffer";
+	if (why_not) {
+		for (int i = 0; i < VS_PROBE__COUNT; i++)
+			say(&ret->probes[i], "no BPF: %s", why_not);
+		ret->probes[VS_PROBE_DISCOVER_FILES].state = VS_STATE_FALLBACK;
+		return;
+	}
+	CHOOSE(drops_forms, &ret->probes[VS_PROBE_TAP_DROPS]);
+	if (ret->probes[VS_PROBE_TAP_DROPS].state == VS_STATE_ACTIVE && !caps->drop_reason) {
+		ret->probes[VS_PROBE_TAP_DROPS].state = VS_STATE_FALLBACK;
+		say(&ret->probes[VS_PROBE_TAP_DROPS], "kfree_skb tells no reason here: place only");
+	}
+	CHOOSE(residence_forms, &ret->probes[VS_PROBE_TAP_RESIDENCE]);
+	plan_block(caps, denied, &ret->probes[VS_PROBE_BLOCK_LATENCY]);
+	CHOOSE(exec_forms, &ret->probes[VS_PROBE_DISCOVER_EXEC]);
+	plan_files(caps, denied, &ret->probes[VS_PROBE_DISCOVER_FILES]);
+	if (ret->probes[VS_PROBE_DISCOVER_FILES].state == VS_STATE_ACTIVE)
+		say(&ret->probes[VS_PROBE_TAP_LEARN], "not needed: discover.files names devices");
+	else
+		CHOOSE(learn_forms, &ret->probes[VS_PROBE_TAP_LEARN]);
+	for (int i = 0; i < VS_PROBE__COUNT; i++)
+		if (ret->probes[i].programs_n)
+			ret->tier = 1;
+}
+
+const char *vs_state_name(enum vs_state state)
+{
+	static const char *const names[] = { "absent", "failed", "fallback", "active" };
+
+	return names[state];
+}
+
+int vs_hook_parse(const char *name)
+{
+	static const char *const names[] = {
+#define X(name, label, help) label,
+		VS_HOOKS(X)
+#undef X
+	};
+
+	for (int i = 0; i < VS_HOOK__N; i++)
+		if (strcmp(names[i], name) == 0)
+			return i;
+	return -1;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "source/live.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "discover/disks.h"
+#include "discover/uevent.h"
+#include "probe/ksyms.h"
+#include "source/collect.h"
+
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+
+/* After a hint that something changed: QEMU opens its taps some time after the
+ * link and the VM exist, libvirt moves it into its cgroup later still. */
+static const uint64_t rescan_after_ns[] = { 100000000, 500000000, 2000000000, 5000000000 };
+#define RESCAN__N (sizeof(rescan_after_ns) / sizeof(rescan_after_ns[0]))
+/* In case that every hint was lost; and where exec gives none. */
+#define SAFETY_SCAN_NS	 (60 * VS_NS_PER_S)
+#define BLIND_SCAN_NS	 (5 * VS_NS_PER_S)
+
+struct vs_live {
+	struct vs_loop *loop;
+	struct vs_live_ops ops;
+	struct vs_kcaps caps;
+	struct vs_plan plan;
+	struct vs_loader *loader;
+	struct vs_inventory inv;
+	struct vs_collect *collect;
+	struct ring_buffer *ring;
+	int uevent_fd, monitor_fd;
+	int rescan_timer;
+	uint64_t rescan_at_ns[RESCAN__N]; /* 0: not due */
+	bool starting;
+};
+
+static void arm_rescan(struct vs_live *live)
+{
+	uint64_t now = vs_clock_mono_ns(), first = 0;
+
+	for (size_t i = 0; i < RESCAN__N; i++)
+		if (live->rescan_at_ns[i] && (!first || live->rescan_at_ns[i] < first))
+			first = live->rescan_at_ns[i];
+	if (first)
+		vs_loop_arm(live->rescan_timer, first > now ? first - now : 0);
+}
+
+static void want_rescan(struct vs_live *live)
+{
+	uint64_t now = vs_clock_mono_ns();
+
+	for (size_t i = 0; i < RESCAN__N; i++)
+		if (!live->rescan_at_ns[i])
+			live->rescan_at_ns[i] = now + rescan_after_ns[i];
+	arm_rescan(live);
+}
+
+static void on_rescan(void *data, int fd)
+{
+	struct vs_live *live = data;
+	uint64_t now = vs_clock_mono_ns();
+
+	(void)fd;
+	for (size_t i = 0; i < RESCAN__N; i++)
+		if (live->rescan_at_ns[i] && live->rescan_at_ns[i] <= now)
+			live->rescan_at_ns[i] = 0;
+	vs_inventory_scan_files(&live->inv, false);
+	arm_rescan(live);
+}
+
+static void on_safety_scan(void *data, int fd)
+{
+	struct vs_live *live = data;
+
+	(void)fd;
+	vs_inventory_scan_processes(&live->inv, false);
+	vs_inventory_scan_files(&live->inv, false);
+}
+
+static void on_uevent_vm(void *data, uint32_t pid)
+{
+	struct vs_live *live = data;
+
+	/* Also said when a VM ends: then the process is gone, or closing. */
+	(void)pid;
+	want_rescan(live);
+}
+
+static void on_uevent(void *data, int fd)
+{
+	struct vs_live *live = data;
+
+	if (vs_uevent_read(fd, on_uevent_vm, live))
+		want_rescan(live);
+}
+
+static void on_links(void *data, int fd)
+{
+	struct vs_live *live = data;
+
+	if (vs_links_monitor_read(fd))
+		want_rescan(live);
+}
+
+static int on_bpf_event(void *data, void *bytes, size_t size)
+{
+	struct vs_live *live = data;
+	const struct vs_event *e = bytes;
+	const struct vs_vnic_entry *vnic;
+
+	if (size < sizeof(*e))
+		return 0;
+	switch (e->type) {
+	case VS_EVENT_EXEC:
+		if (vs_proc_is_vmm(e->pid))
+			(void)vs_inventory_add(&live->inv, e->pid, NULL, false);
+		want_rescan(live);
+		break;
+	case VS_EVENT_TAP:
+		want_rescan(live);
+		break;
+	case VS_EVENT_BURST:
+		vnic = live->inv.vnic_by_slot[e->burst.vnic % VS_VNIC__N];
+		if (vnic && vnic->gen == e->burst.gen && live->ops.burst)
+			live->ops.burst(live->ops.data, vnic->uid, e->burst.reason);
+		break;
+	}
+	return 0;
+}
+
+static void on_ring(void *data, int fd)
+{
+	struct vs_live *live = data;
+
+	(void)fd;
+	(void)ring_buffer__consume(live->ring);
+}
+
+static void on_change(void *data, enum vs_change change, const struct vs_vm_entry *vm,
+		      const struct vs_vnic_entry *vnic)
+{
+	struct vs_live *live = data;
+
+	if (change == VS_VM_STOPPED)
+		/* A VMM that put itself into the background ends its first
+		 * process; the guest goes on in the child. */
+		want_rescan(live);
+	if (live->ops.changed)
+		live->ops.changed(live->ops.data, change, vm, vnic);
+}
+
+static int listen(struct vs_live *live)
+{
+	const struct vs_maps *m = vs_loader_maps(live->loader);
+	bool blind = m->events < 0 ||
+		     live->plan.probes[VS_PROBE_DISCOVER_EXEC].state < VS_STATE_FALLBACK;
+	int r;
+
+	live->rescan_timer = vs_loop_timer(live->loop, on_rescan, live);
+	if (live->rescan_timer < 0)
+		return live->rescan_timer;
+	r = vs_loop_every(live->loop, blind ? BLIND_SCAN_NS : SAFETY_SCAN_NS, on_safety_scan, live);
+	if (r < 0)
+		return r;
+	live->uevent_fd = vs_uevent_open();
+	if (live->uevent_fd < 0 || vs_loop_add(live->loop, live->uevent_fd, on_uevent, live))
+		vs_warn("listen to KVM's uevents: %s; VMs are found by their exec only, ignoring",
+			strerror(errno));
+	live->monitor_fd = vs_links_monitor_open();
+	if (live->monitor_fd < 0 || vs_loop_add(live->loop, live->monitor_fd, on_links, live))
+		vs_warn("listen to rtnetlink: %s; new vNICs may show late, ignoring",
+			strerror(errno));
+	if (m->events < 0)
+		return 0;
+	live->ring = ring_buffer__new(m->events, on_bpf_event, live, NULL);
+	if (!live->ring)
+		return -errno;
+	return vs_loop_add(live->loop, ring_buffer__epoll_fd(live->ring), on_ring, live);
+}
+
+int vs_live_new(struct vs_loop *loop, const struct vs_live_options *options,
+		const struct vs_live_ops *ops, struct vs_live **ret)
+{
+	struct vs_live *live = calloc(1, sizeof(*live));
+	int r;
+
+	if (!live)
+		return -ENOMEM;
+	live->loop = loop;
+	live->uevent_fd = live->monitor_fd = -1;
+	if (ops)
+		live->ops = *ops;
+	r = vs_kcaps_probe(&live->caps);
+	if (!r) {
+		vs_plan_decide(&live->caps, options->denied, &live->plan);
+		r = vs_loader_new(&live->caps, &live->plan, options->sample_shift, &live->loader);
+	}
+	if (!r)
+		r = vs_inventory_init(&live->inv, loop, live->loader, on_change, live);
+	if (!r)
+		r = vs_collect_new(&live->inv, &live->caps, &live->plan, &live->collect);
+	if (!r)
+		r = listen(live);
+	if (r) {
+		vs_error("start the probe: %s", strerror(-r));
+		vs_live_free(&live);
+		return r;
+	}
+	for (uint32_t i = 0; i < options->forced_n; i++)
+		if (!vs_inventory_add(&live->inv, options->forced[i].pid, options->forced[i].name, true))
+			vs_warn("--vm %s=%u: there is no such process, ignoring",
+				options->forced[i].name, options->forced[i].pid);
+	vs_inventory_scan_processes(&live->inv, true);
+	vs_inventory_scan_files(&live->inv, true);
+	*ret = live;
+	return 0;
+}
+
+void vs_live_free(struct vs_live **l)
+{
+	struct vs_live *live = *l;
+
+	if (!live)
+		return;
+	live->ops = (struct vs_live_ops){ 0 };
+	ring_buffer__free(live->ring);
+	vs_collect_free(&live->collect);
+	if (live->inv.vm_by_slot)
+		vs_inventory_done(&live->inv);
+	vs_loader_free(&live->loader);
+	vs_kcaps_done(&live->caps);
+	vs_cleanup_close(&live->uevent_fd);
+	vs_cleanup_close(&live->monitor_fd);
+	free(live);
+	*l = NULL;
+}
+
+const struct vs_plan *vs_live_plan(const struct vs_live *live)
+{
+	return &live->plan;
+}
+
+const struct vs_vm_entry *vs_live_vm(const struct vs_live *live, uint64_t uid)
+{
+	struct vs_vm_entry *vm, *tmp;
+
+	HASH_ITER(hh, live->inv.vms, vm, tmp)
+	{
+		if (vm->uid == uid)
+			return vm;
+	}
+	return NULL;
+}
+
+int vs_live_sample(struct vs_live *live, struct vs_sample *ret)
+{
+	int r = vs_collect_fill(live->collect, ret, live->ops.disk_seen, live->ops.data);
+
+	/* A link that could not be read has probably gone. */
+	if (r > 0)
+		want_rescan(live);
+	vs_inventory_tidy(&live->inv, ret->mono_ns);
+	return r < 0 ? r : 0;
+}

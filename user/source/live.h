@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * live.h - the running kernel as a source of samples and of rare events.
+ *
+ * Layer:   source
+ * State:   struct vs_live: probe, inventory, timers
+ * Threads: one; callbacks run inside the loop
+ */
+#pragma once
+#include "base/loop.h"
+#include "model/sample.h"
+#include "probe/plan.h"
+#include "source/inventory.h"
+
+struct vs_live;
+
+struct vs_live_options {
+	unsigned int denied;	/* bits 1 << VS_HOOK_* */
+	uint8_t sample_shift;	/* log2 of N; 255: adapt to the rate */
+	uint32_t forced_n;	/* processes to be taken for VMs */
+	struct {
+		const char *name;
+		uint32_t pid;
+	} forced[64];
+};
+
+/* All may be NULL. Entries are borrowed for the call. */
+struct vs_live_ops {
+	vs_change_fn changed;
+	/* the first request of a VM to a disk was seen (during a sample) */
+	void (*disk_seen)(void *data, const struct vs_vm_entry *vm, const struct vs_disk_info *disk);
+	/* VS_BURST__N losses within a second; @raw_reason as in vs_drop_sample */
+	void (*burst)(void *data, uint64_t vnic_uid, uint32_t raw_reason);
+	void *data;
+};
+
+/**
+ * vs_live_new() - find out, decide, load, attach, and look for VMs once.
+ *
+ * VMs found at once are told of through ops->changed before it returns.
+ * Return: 0 or -errno. Logs: yes.
+ */
+int vs_live_new(struct vs_loop *loop, const struct vs_live_options *options,
+		const struct vs_live_ops *ops, struct vs_live **ret);
+void vs_live_free(struct vs_live **live);
+
+const struct vs_plan *vs_live_plan(const struct vs_live *live);
+/* Borrowed; NULL if there is no such VM any more. */
+const struct vs_vm_entry *vs_live_vm(const struct vs_live *live, uint64_t uid);
+
+/* Fills @ret with a sorted sample. Return: 0 or -ENOMEM. Logs: yes. */
+int vs_live_sample(struct vs_live *live, struct vs_sample *ret);

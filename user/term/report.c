@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "term/report.h"
+
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CELL 16
+
+static const struct vs_term_options *opt;
+static FILE *out;
+
+static const char *colour(const char *code)
+{
+	return opt->colour ? code : "";
+}
+#define BOLD  colour("\033[1m")
+#define RED   colour("\033[1;31m")
+#define DIM   colour("\033[2m")
+#define PLAIN colour("\033[0m")
+
+static json_t *at(const json_t *j, const char *key)
+{
+	return json_object_get(j, key);
+}
+
+static const char *text(const json_t *j, const char *key)
+{
+	const char *s = json_string_value(at(j, key));
+
+	return s ? s : "-";
+}
+
+/* A name that a guest or its owner chose. */
+static void put_name(const char *name)
+{
+	char safe[1024];
+
+	(void)vs_text_printable(safe, sizeof(safe), name);
+	(void)fputs(safe, out);
+}
+
+/* 1234567 -> "1,234,567" */
+static const char *whole(const json_t *j, char dst[CELL * 2])
+{
+	char digits[32];
+	size_t len, n = 0;
+
+	if (!json_is_integer(j))
+		return "-";
+	len = (size_t)snprintf(digits, sizeof(digits), "%lld", (long long)json_integer_value(j));
+	for (size_t i = 0; i < len; i++) {
+		if (i && digits[i - 1] != '-' && (len - i) % 3 == 0)
+			dst[n++] = ',';
+		dst[n++] = digits[i];
+	}
+	dst[n] = '\0';
+	return dst;
+}
+
+/* A quantity in three or four digits with its prefix. */
+static const char *scaled(double v, const char *unit, char dst[CELL])
+{
+	static const char *const prefixes[] = { "", "k", "M", "G", "T", "P" };
+	size_t i = 0;
+
+	while (v >= 999.5 && i < 5) {
+		v /= 1000;
+		i++;
+	}
+	(void)snprintf(dst, CELL, v < 9.95 && (i || v != (double)(long)v) ? "%.1f %s%s" : "%.0f %s%s",
+		       v, prefixes[i], unit);
+	return dst;
+}
+
+static const char *per_second(const json_t *j, double seconds, double factor, const char *unit,
+			      char dst[CELL])
+{
+	if (!json_is_integer(j) || seconds <= 0)
+		return "-";
+	return scaled((double)json_integer_value(j) * factor / seconds, unit, dst);
+}
+
+/* Microseconds as us, ms or s. */
+static const char *duration(const json_t *us, char dst[CELL])
+{
+	double v = json_number_value(us);
+
+	if (!json_is_number(us))
+		return "-";
+	if (v < 10)
+		(void)snprintf(dst, CELL, "%.1f us", v);
+	else if (v < 1000)
+		(void)snprintf(dst, CELL, "%.0f us", v);
+	else if (v < 1e6)
+		(void)snprintf(dst, CELL, v < 1e4 ? "%.1f ms" : "%.0f ms", v / 1e3);
+	else
+		(void)snprintf(dst, CELL, "%.1f s", v / 1e6);
+	return dst;
+}
+
+static void histogram(const char *title, const json_t *dist)
+{
+	const json_t *rows = at(dist, "buckets"), *row;
+	json_int_t most = 0;
+	size_t i;
+
+	if (!opt->histogram || !json_array_size(rows))
+		return;
+	json_array_foreach(rows, i, row)
+		if (json_integer_value(json_array_get(row, 1)) > most)
+			most = json_integer_value(json_array_get(row, 1));
+	(void)fprintf(out, "      %s%s%s\n", DIM, title, PLAIN);
+	json_array_foreach(rows, i, row)
+	{
+		json_int_t n = json_integer_value(json_array_get(row, 1));
+		int stars = (int)((n * 40 + most - 1) / most);
+		char edge[CELL];
+
+		(void)fprintf(out, "      %10s %10lld |%.*s\n",
+			      duration(json_array_get(row, 0), edge), (long long)n, stars,
+			      "****************************************");
+	}
+}
+
+static void drops(const json_t *rows, const char *dir)
+{
+	const json_t *d;
+	size_t i;
+
+	json_array_foreach(rows, i, d)
+	{
+		bool loss = strcmp(text(d, "class"), "loss") == 0;
+		char n[CELL * 2];
+
+		(void)fprintf(out, "    %s%s %-8s %10s  %-6s %-24s %s%s\n", loss ? RED : DIM, dir,
+			      text(d, "class"), whole(at(d, "count"), n), text(d, "site"),
+			      text(d, "reason"), text(d, "location"), PLAIN);
+	}
+}
+
+static void vnic_line(const json_t *vnic, const char *dir, double seconds)
+{
+	const json_t *d = at(vnic, dir);
+	char a[CELL * 2], b[CELL], c[CELL], e[CELL * 2], f[CELL * 2], g[CELL * 2];
+	bool lost = json_integer_value(at(d, "drops_total")) > 0;
+
+	(void)fprintf(out, "  %-15.15s  %-2s %14s %10s %10s  %s%10s%s %10s %10s\n",
+		      strcmp(dir, "rx") == 0 ? text(vnic, "name") : "", dir,
+		      whole(at(d, "packets"), a), per_second(at(d, "packets"), seconds, 1, "/s", b),
+		      per_second(at(d, "bytes"), seconds, 8, "bit/s", c), lost ? RED : "",
+		      whole(at(d, "drops_total"), e), lost ? PLAIN : "",
+		      whole(at(d, "kernel_dropped"), f), whole(at(d, "unexplained"), g));
+}
+
+static void vnics(const json_t *list, double seconds)
+{
+	const json_t *v;
+	size_t i;
+
+	if (!json_array_size(list))
+		return;
+	(void)fprintf(out, "  %s%-15s  %-2s %14s %10s %10s  %10s %10s %10s%s\n", DIM, "vNIC", "",
+		      "packets", "rate", "bandwidth", "drops", "by kernel", "unexplain.", PLAIN);
+	json_array_foreach(list, i, v)
+	{
+		const json_t *r = at(at(v, "rx"), "residence_us");
+		char a[CELL * 2], p50[CELL], p90[CELL], p99[CELL], max[CELL];
+
+		vnic_line(v, "rx", seconds);
+		vnic_line(v, "tx", seconds);
+		if (strcmp(text(v, "netns"), "host") != 0)
+			(void)fprintf(out, "    %sin namespace %s%s\n", DIM, text(v, "netns"), PLAIN);
+		(void)fprintf(out,
+			      "    waits for the guest:  p50 %s  p90 %s  p99 %s  max %s  %s(%s samples)%s\n",
+			      duration(at(r, "p50"), p50), duration(at(r, "p90"), p90),
+			      duration(at(r, "p99"), p99), duration(at(r, "max"), max), DIM,
+			      whole(at(r, "samples"), a), PLAIN);
+		drops(at(at(v, "rx"), "drops"), "rx");
+		drops(at(at(v, "tx"), "drops"), "tx");
+		histogram("residence", r);
+	}
+}
+
+static void disks(const json_t *list, double seconds)
+{
+	const json_t *d, *op;
+	const char *name;
+	size_t i;
+
+	if (!json_array_size(list))
+		return;
+	(void)fprintf(out, "  %s%-10s %-8s %-7s %10s %9s %9s %5s %8s %8s %8s  %8s %8s%s\n", DIM, "disk",
+		      "layer", "op", "requests", "rate", "bytes", "err", "p50", "p99", "max",
+		      "queue99", "device99", PLAIN);
+	json_array_foreach(list, i, d)
+	{
+		bool first = true;
+
+		json_object_foreach(at(d, "ops"), name, op)
+		{
+			const json_t *t = at(op, "total_us");
+			char n[CELL * 2], rate[CELL], bytes[CELL], err[CELL * 2], p50[CELL],
+				p99[CELL], max[CELL], q[CELL], dev[CELL];
+
+			if (!json_integer_value(at(op, "count")))
+				continue;
+			(void)fprintf(out,
+				      "  %-10.10s %-8s %-7s %10s %9s %9s %5s %8s %8s %8s  %8s %8s\n",
+				      first ? text(d, "device") : "", first ? text(d, "layer") : "",
+				      name, whole(at(op, "count"), n),
+				      per_second(at(op, "count"), seconds, 1, "/s", rate),
+				      scaled((double)json_integer_value(at(op, "bytes")), "B", bytes),
+				      whole(at(op, "errors"), err), duration(at(t, "p50"), p50),
+				      duration(at(t, "p99"), p99), duration(at(t, "max"), max),
+				      duration(at(at(op, "queue_us"), "p99"), q),
+				      duration(at(at(op, "device_us"), "p99"), dev));
+			first = false;
+			histogram(name, t);
+		}
+		if (first)
+			(void)fprintf(out, "  %-10.10s %-8s idle\n", text(d, "device"),
+				      text(d, "layer"));
+		if (json_is_string(at(d, "backing"))) {
+			(void)fprintf(out, "    %son ", DIM);
+			put_name(text(d, "backing"));
+			(void)fprintf(out, "%s\n", PLAIN);
+		}
+	}
+}
+
+static void vm(const json_t *v, double seconds)
+{
+	const json_t *im;
+	size_t i;
+
+	(void)fprintf(out, "\n%sVM ", BOLD);
+	put_name(text(v, "name"));
+	(void)fprintf(out, "%s  pid %lld  uuid %s", PLAIN,
+		      (long long)json_integer_value(at(v, "pid")), text(v, "uuid"));
+	if (json_is_integer(at(at(v, "cpu"), "vcpus")))
+		(void)fprintf(out, "  %lld vCPU",
+			      (long long)json_integer_value(at(at(v, "cpu"), "vcpus")));
+	(void)fputc('\n', out);
+	json_array_foreach(at(v, "images"), i, im)
+	{
+		(void)fprintf(out, "  %simage ", DIM);
+		put_name(text(im, "path"));
+		(void)fprintf(out, "%s\n", PLAIN);
+	}
+	vnics(at(v, "vnics"), seconds);
+	disks(at(v, "disks"), seconds);
+	if (!json_array_size(at(v, "disks")))
+		(void)fprintf(out, "  %sno disk requests seen yet%s\n", DIM, PLAIN);
+}
+
+static void self(const json_t *s)
+{
+	const json_t *n;
+	const char *reason;
+	bool any = false;
+	char rss[CELL];
+
+	(void)fprintf(out, "\n%sself%s  CPU %.2f %%  memory %s  lost:", BOLD, PLAIN,
+		      json_number_value(at(s, "cpu_ratio")) * 100,
+		      scaled((double)json_integer_value(at(s, "rss_bytes")), "B", rss));
+	json_object_foreach(at(s, "lost"), reason, n)
+	{
+		if (!json_integer_value(n))
+			continue;
+		(void)fprintf(out, " %s %lld", reason, (long long)json_integer_value(n));
+		any = true;
+	}
+	(void)fprintf(out, "%s\n", any ? "" : " nothing");
+}
+
+void vs_term_report(FILE *to, const json_t *report, const struct vs_term_options *options)
+{
+	const json_t *v, *p, *none = at(report, "unattributed");
+	double seconds = json_number_value(at(report, "duration_s"));
+	const char *name;
+	size_t i;
+
+	out = to;
+	opt = options;
+	(void)fprintf(out, "virtscope  %s  Linux %s  %.1f s from %.19sZ  (%s)\n", text(report, "host"),
+		      text(report, "kernel"), seconds, text(report, "start"),
+		      text(report, "running_as"));
+	json_object_foreach(at(report, "probes"), name, p)
+		if (strcmp(text(p, "state"), "active") != 0 &&
+		    !vs_text_starts(text(p, "reason"), "not needed"))
+			(void)fprintf(out, "  %sprobe %s %s: %s%s\n", DIM, name, text(p, "state"),
+				      text(p, "reason"), PLAIN);
+	if (!json_array_size(at(report, "vms")))
+		(void)fprintf(out, "\nNo VM is running here.\n");
+	json_array_foreach(at(report, "vms"), i, v)
+		vm(v, seconds);
+	if (json_array_size(at(none, "disks")) || json_array_size(at(none, "drops"))) {
+		(void)fprintf(out, "\n%sunattributed%s (seen, but no VM can be named)\n", BOLD, PLAIN);
+		disks(at(none, "disks"), seconds);
+		drops(at(none, "drops"), "  ");
+	}
+	self(at(report, "self"));
+}
+
+bool vs_term_wants_colour(FILE *f)
+{
+	const char *no = getenv("NO_COLOR");
+
+	return isatty(fileno(f)) && !(no && *no);
+}

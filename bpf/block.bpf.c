@@ -101,12 +101,11 @@ static __always_inline struct vs_vm_ref *vm_of_bio(struct request *rq)
 	return bpf_map_lookup_elem(&vs_cgroup, &id);
 }
 
-static __always_inline int start(struct request *rq, const bool typed)
+static __always_inline int start(struct request *rq, __u64 key, const bool typed)
 {
-	__u32 i = vs_hash_ptr((__u64)rq, VS_RQ_BITS), op = op_of(rq, typed);
+	__u32 i = vs_hash_ptr(key, VS_RQ_BITS), op = op_of(rq, typed);
 	struct vs_rq fresh = {}, *r = bpf_map_lookup_elem(&vs_rq, &i);
 	struct vs_vm_ref *vm;
-	__u64 key = (__u64)rq;
 
 	if (!r || op == VS_OP__N)
 		return 0;
@@ -146,11 +145,11 @@ static __always_inline int start(struct request *rq, const bool typed)
 	return 0;
 }
 
-static __always_inline struct vs_rq *find(struct request *rq)
+/* @key: the request's address. */
+static __always_inline struct vs_rq *find(__u64 key)
 {
-	__u32 i = vs_hash_ptr((__u64)rq, VS_RQ_BITS);
+	__u32 i = vs_hash_ptr(key, VS_RQ_BITS);
 	struct vs_rq *r = bpf_map_lookup_elem(&vs_rq, &i);
-	__u64 key = (__u64)rq;
 
 	if (r && r->rq == key)
 		return r;
@@ -159,9 +158,9 @@ static __always_inline struct vs_rq *find(struct request *rq)
 
 /* The last issue counts: a driver that was busy gives the request back, and
  * what it waits then is queueing. */
-static __always_inline int issue(struct request *rq)
+static __always_inline int issue(__u64 key)
 {
-	struct vs_rq *r = find(rq);
+	struct vs_rq *r = find(key);
 
 	if (r)
 		r->issue_ns = bpf_ktime_get_ns();
@@ -182,13 +181,14 @@ static __always_inline struct vs_disk_row *row_of(struct vs_disk_key *k)
 	return bpf_map_lookup_elem(&vs_disk, k);
 }
 
-static __always_inline int complete(struct request *rq, int error, __u32 bytes, const bool typed)
+static __always_inline int complete(struct request *rq, __u64 key, int error, __u32 bytes,
+				    const bool typed)
 {
-	struct vs_rq *r = find(rq);
+	struct vs_rq *r = find(key);
 	struct vs_disk_key k = {};
 	struct vs_disk_row *row;
 	struct gendisk *disk;
-	__u64 now, key = (__u64)rq, start_ns, issue_ns;
+	__u64 now, start_ns, issue_ns;
 	__u32 *gen, by_cgroup;
 	bool last;
 
@@ -254,39 +254,39 @@ static __always_inline int complete(struct request *rq, int error, __u32 bytes, 
 }
 
 SEC("?tp_btf/block_io_start")
-int BPF_PROG(vs_block_start, struct request *rq)
+int vs_block_start(__u64 *ctx)
 {
-	return start(rq, true);
+	return start((struct request *)ctx[0], vs_arg(ctx, 0), true);
 }
 
 SEC("?raw_tp/block_io_start")
 int vs_block_start_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return start((void *)ctx->args[0], false);
+	return start((void *)ctx->args[0], ctx->args[0], false);
 }
 
 SEC("?tp_btf/block_rq_issue")
-int BPF_PROG(vs_block_issue, struct request *rq)
+int vs_block_issue(__u64 *ctx)
 {
-	return issue(rq);
+	return issue(vs_arg(ctx, 0));
 }
 
 SEC("?raw_tp/block_rq_issue")
 int vs_block_issue_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return issue((void *)ctx->args[0]);
+	return issue(ctx->args[0]);
 }
 
 SEC("?tp_btf/block_rq_complete")
-int BPF_PROG(vs_block_done, struct request *rq, int error, unsigned int bytes)
+int vs_block_done(__u64 *ctx)
 {
-	return complete(rq, error, bytes, true);
+	return complete((struct request *)ctx[0], vs_arg(ctx, 0), ctx[1], ctx[2], true);
 }
 
 SEC("?raw_tp/block_rq_complete")
 int vs_block_done_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return complete((void *)ctx->args[0], ctx->args[1], ctx->args[2], false);
+	return complete((void *)ctx->args[0], ctx->args[0], ctx->args[1], ctx->args[2], false);
 }
 
 /*
@@ -294,25 +294,26 @@ int vs_block_done_raw(struct bpf_raw_tracepoint_args *ctx)
  * first seen: at its insertion into a scheduler, else at its issue, which
  * without a scheduler happens in the submitter too.
  */
-static __always_inline int first_seen(struct request *rq, const bool issued)
+static __always_inline int first_seen(__u64 key, const bool issued)
 {
-	struct vs_rq *r = find(rq);
+	struct request *rq = (void *)key;
+	struct vs_rq *r = find(key);
 
 	/* The same request object served an earlier request that was merged
 	 * away: its start time has changed since. */
 	if (!r || r->start_ns != BPF_CORE_READ(rq, start_time_ns))
-		start(rq, false);
-	return issued ? issue(rq) : 0;
+		start(rq, key, false);
+	return issued ? issue(key) : 0;
 }
 
 SEC("?raw_tp/block_rq_insert")
 int vs_block_insert_old(struct bpf_raw_tracepoint_args *ctx)
 {
-	return first_seen((void *)ctx->args[0], false);
+	return first_seen(ctx->args[0], false);
 }
 
 SEC("?raw_tp/block_rq_issue")
 int vs_block_issue_old(struct bpf_raw_tracepoint_args *ctx)
 {
-	return first_seen((void *)ctx->args[0], true);
+	return first_seen(ctx->args[0], true);
 }

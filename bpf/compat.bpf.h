@@ -17,9 +17,17 @@
  */
 #define vs_read(typed, p, field) ((typed) ? (p)->field : BPF_CORE_READ(p, field))
 
-/* 5.17 (c504e5c2f964) gave kfree_skb a reason. Set by the loader from the
- * number of the tracepoint's arguments in BTF. */
-extern const volatile bool cfg_has_reason;
+/*
+ * An argument of a tp_btf program as a plain number. The verifier lets nobody
+ * calculate with a typed pointer, and to index a table by an address one must.
+ */
+static __always_inline __u64 vs_arg(const __u64 *ctx, int n)
+{
+	__u64 v = 0;
+
+	bpf_probe_read_kernel(&v, sizeof(v), &ctx[n]);
+	return v;
+}
 
 /* 5.15 moved the disk from the request to its queue (f3fa33acca9f). */
 struct request___rq_disk {
@@ -34,5 +42,3 @@ static __always_inline struct gendisk *vs_rq_disk(struct request *rq, const bool
 		return BPF_CORE_READ(old, rq_disk);
 	return typed ? rq->q->disk : BPF_CORE_READ(rq, q, disk);
 }
-
-/* SKB_CONSUMED and friends never reach kfree_skb; nothing to do for them. */

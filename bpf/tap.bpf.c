@@ -89,8 +89,7 @@ struct {
 } vs_iif SEC(".maps");
 
 /* A device that is not cached for this epoch: find out what it is. */
-static __always_inline void learn_dev(struct net_device *dev, const bool typed,
-				      struct vs_dev_cached *c)
+static __always_inline void learn_dev(struct net_device *dev, struct vs_dev_cached *c)
 {
 	struct vs_dev_id id = {};
 	struct vs_dev info = {}, *old;
@@ -98,8 +97,8 @@ static __always_inline void learn_dev(struct net_device *dev, const bool typed,
 	__u64 ptr = (__u64)dev;
 	__u32 epoch = vs_epoch; /* before the look-up: a change meanwhile repeats it */
 
-	id.netns_cookie = vs_read(typed, dev, nd_net.net->net_cookie);
-	id.ifindex = vs_read(typed, dev, ifindex);
+	id.netns_cookie = BPF_CORE_READ(dev, nd_net.net, net_cookie);
+	id.ifindex = BPF_CORE_READ(dev, ifindex);
 	ref = bpf_map_lookup_elem(&vs_vnic_id, &id);
 
 	info.netns_cookie = id.netns_cookie;
@@ -112,7 +111,7 @@ static __always_inline void learn_dev(struct net_device *dev, const bool typed,
 	if (!old || old->netns_cookie != id.netns_cookie || old->ifindex != id.ifindex) {
 		const char *kind = 0;
 		char name[8] = {};
-		struct rtnl_link_ops *ops = (void *)vs_read(typed, dev, rtnl_link_ops);
+		struct rtnl_link_ops *ops = (void *)BPF_CORE_READ(dev, rtnl_link_ops);
 
 		if (ops)
 			kind = BPF_CORE_READ(ops, kind);
@@ -157,8 +156,7 @@ static __always_inline void adapt_rate(struct vs_vnic *v, __u64 now)
 	}
 }
 
-static __always_inline int start_xmit(struct sk_buff *skb, struct net_device *dev,
-				      const bool typed)
+static __always_inline int start_xmit(struct sk_buff *skb, struct net_device *dev)
 {
 	__u64 ptr = (__u64)dev, now;
 	__u32 i = vs_hash_ptr(ptr, VS_DEV_CACHE_BITS), slot, shift;
@@ -168,8 +166,8 @@ static __always_inline int start_xmit(struct sk_buff *skb, struct net_device *de
 
 	if (!c)
 		return 0;
-	if (c->dev != ptr || c->epoch != vs_epoch || c->ifindex != vs_read(typed, dev, ifindex))
-		learn_dev(dev, typed, c);
+	if (c->dev != ptr || c->epoch != vs_epoch)
+		learn_dev(dev, c);
 	slot = c->vnic;
 	if (slot == VS_NONE)
 		return 0;
@@ -180,10 +178,12 @@ static __always_inline int start_xmit(struct sk_buff *skb, struct net_device *de
 	shift = cfg_sample_shift == 255 ? v->sample_shift : cfg_sample_shift;
 	if (shift && (bpf_get_prandom_u32() & ((1u << (shift & 31)) - 1)))
 		return 0;
-	/* Rare from here on. The pointer, the ifindex and the epoch agreed; a
-	 * device of another namespace at the same address still would not. */
-	if (c->netns_cookie != vs_read(typed, dev, nd_net.net->net_cookie)) {
-		learn_dev(dev, typed, c);
+	/* Rare from here on. The pointer and the epoch agreed; a new device at
+	 * the address of one that user space does not yet know to be gone
+	 * still would not. */
+	if (c->ifindex != (__u32)BPF_CORE_READ(dev, ifindex) ||
+	    c->netns_cookie != BPF_CORE_READ(dev, nd_net.net, net_cookie)) {
+		learn_dev(dev, c);
 		return 0;
 	}
 	now = bpf_ktime_get_ns();
@@ -214,7 +214,7 @@ static __always_inline int start_xmit(struct sk_buff *skb, struct net_device *de
 	return 0;
 }
 
-static __always_inline int copy_to_reader(struct sk_buff *skb, const bool typed)
+static __always_inline int copy_to_reader(struct sk_buff *skb)
 {
 	__u32 i = vs_hash_ptr((__u64)skb, VS_INFLIGHT_BITS), slot;
 	struct vs_inflight *f = bpf_map_lookup_elem(&vs_inflight, &i);
@@ -224,7 +224,7 @@ static __always_inline int copy_to_reader(struct sk_buff *skb, const bool typed)
 	if (!f || f->skb != (__u64)skb)
 		return 0;
 	/* dev is a union with a socket's scratch space: compared, not followed. */
-	if (f->dev != (__u64)vs_read(typed, skb, dev)) {
+	if (f->dev != (__u64)BPF_CORE_READ(skb, dev)) {
 		f->skb = 0;
 		vs_count_lost(VS_LOST_SAMPLE_STALE);
 		return 0;
@@ -310,9 +310,9 @@ static __always_inline void count_drop(__u32 slot, __u32 gen, __u8 dir, __u8 fla
  * for the qdisc. So the qdisc itself is asked. @dev was validated by the caller.
  */
 static __always_inline __u64 place_of(struct sk_buff *skb, struct net_device *dev, __u32 reason,
-				      __u64 location, const bool typed)
+				      __u64 location)
 {
-	__u32 queue = vs_read(typed, skb, queue_mapping);
+	__u32 queue = BPF_CORE_READ(skb, queue_mapping);
 	struct netdev_queue *txq;
 	struct Qdisc *q;
 
@@ -330,11 +330,10 @@ static __always_inline __u64 place_of(struct sk_buff *skb, struct net_device *de
 	return q ? (__u64)q + 1 : location;
 }
 
-static __always_inline int freed(struct sk_buff *skb, __u64 location, __u32 reason,
-				 const bool typed)
+static __always_inline int freed(struct sk_buff *skb, __u64 location, __u32 reason)
 {
-	__u64 dev = (__u64)vs_read(typed, skb, dev);
-	__u32 iif = vs_read(typed, skb, skb_iif), i, here = 0;
+	__u64 dev = (__u64)BPF_CORE_READ(skb, dev);
+	__u32 iif = BPF_CORE_READ(skb, skb_iif), i, here = 0;
 	struct vs_inflight *f;
 	struct vs_vnic_ref *ref;
 	struct vs_vm_ref *vm;
@@ -377,7 +376,7 @@ static __always_inline int freed(struct sk_buff *skb, __u64 location, __u32 reas
 		return 0;
 	}
 	if (d->vnic != VS_NONE && iif != d->ifindex) {
-		location = place_of(skb, (void *)dev, reason, location, typed);
+		location = place_of(skb, (void *)dev, reason, location);
 		count_drop(d->vnic, d->gen, VS_DIR_RX, iif ? 0 : VS_DROP_IIF0, reason, location);
 	}
 	if (!iif)
@@ -393,44 +392,39 @@ static __always_inline int freed(struct sk_buff *skb, __u64 location, __u32 reas
 }
 
 SEC("?tp_btf/net_dev_start_xmit")
-int BPF_PROG(vs_tap_xmit, struct sk_buff *skb, struct net_device *dev)
+int vs_tap_xmit(__u64 *ctx)
 {
-	return start_xmit(skb, dev, true);
+	return start_xmit((void *)vs_arg(ctx, 0), (void *)vs_arg(ctx, 1));
 }
 
 SEC("?raw_tp/net_dev_start_xmit")
 int vs_tap_xmit_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return start_xmit((void *)ctx->args[0], (void *)ctx->args[1], false);
+	return start_xmit((void *)ctx->args[0], (void *)ctx->args[1]);
 }
 
 SEC("?tp_btf/skb_copy_datagram_iovec")
-int BPF_PROG(vs_tap_copy, struct sk_buff *skb)
+int vs_tap_copy(__u64 *ctx)
 {
-	return copy_to_reader(skb, true);
+	return copy_to_reader((void *)vs_arg(ctx, 0));
 }
 
 SEC("?raw_tp/skb_copy_datagram_iovec")
 int vs_tap_copy_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return copy_to_reader((void *)ctx->args[0], false);
+	return copy_to_reader((void *)ctx->args[0]);
 }
 
 SEC("?tp_btf/kfree_skb")
 int vs_tap_free(__u64 *ctx)
 {
-	__u32 reason = cfg_has_reason ? ctx[2] : 0;
-
-	/* ctx[0] is typed for the verifier only where it is used directly. */
-	return freed((struct sk_buff *)ctx[0], ctx[1], reason, true);
+	return freed((void *)vs_arg(ctx, 0), vs_arg(ctx, 1), cfg_has_reason ? vs_arg(ctx, 2) : 0);
 }
 
 SEC("?raw_tp/kfree_skb")
 int vs_tap_free_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	__u32 reason = cfg_has_reason ? ctx->args[2] : 0;
-
-	return freed((void *)ctx->args[0], ctx->args[1], reason, false);
+	return freed((void *)ctx->args[0], ctx->args[1], cfg_has_reason ? ctx->args[2] : 0);
 }
 
 /* Where the file iterator cannot tell devices, a VM that only sends would
@@ -444,6 +438,6 @@ int vs_tap_learn(struct bpf_raw_tracepoint_args *ctx)
 	struct vs_dev_cached *c = bpf_map_lookup_elem(&vs_dev_cache, &i);
 
 	if (c && (c->dev != (__u64)dev || c->epoch != vs_epoch))
-		learn_dev(dev, false, c);
+		learn_dev(dev, c);
 	return 0;
 }

@@ -353,16 +353,22 @@ class Bench:
         self.programs[label] = rows
 
     def cost(self, label, pid, work, slices=None):
+        """None if the workload did not run the programs: that is not free,
+        it is not measured."""
         programs, empties, taken = self.measure(pid, work, slices)
         self.keep_programs(label, programs, empties, taken)
+        if sum(row["runs_per_unit"] for row in self.programs[label]) < 0.5:
+            self.note(f"{label}: not measured, no program ran for most units of work: is it attached?")
+            return None
         per_unit = self.net_per_unit(programs, empties, taken)
         say(f"  {label}: {median(per_unit):.1f} ns net (slices "
             + " ".join(f"{v:.1f}" for v in sorted(per_unit)) + ")")
         return median(per_unit)
 
     def add(self, figure, value, unit, budget=None, ratio=None):
+        # A figure with a budget that could not be measured has not met it.
         self.rows.append({"figure": figure, "value": value, "unit": unit, "budget": budget, "ratio": ratio,
-                          "met": None if budget is None or value is None else value <= budget})
+                          "met": None if budget is None else value is not None and value <= budget})
 
     # -- network ----------------------------------------------------------------
 
@@ -459,6 +465,9 @@ class Bench:
                     values.append(pair["on"][key] / pair["off"][key])
                 off.append(pair["off"]["median_ns_per_packet"])
             ratio = statistics.median(medians)
+            if label == "virtscope" and self.ours.get("vm") is None:
+                # Nothing was attached to the path: the ratio is noise.
+                ratio = None
             say("  ratios " + " ".join(f"{v:.3f}" for v in sorted(medians)))
             self.result[f"loop {label}"] = {"pairs": pairs, "off_ns": statistics.median(off), "ratio": ratio,
                                             "ratios": medians, "ratio_of_means": statistics.median(means)}
@@ -543,7 +552,7 @@ class Bench:
             if ours:
                 self.add(f"disk request at depth {depth}, net, all programs", median(ours), "ns", BUDGET_REQUEST_NS)
             for label, values in theirs.items():
-                ratio = median([x / y for x, y in zip(values, ours) if y >= 1])
+                ratio = median([x / y for x, y in zip(values, ours) if x and y and y >= 1])
                 self.add(f"{label}: request at depth {depth}, net", median(values), "ns", ratio=ratio)
 
     def check_disk_seen(self):
@@ -568,6 +577,10 @@ class Bench:
                       f" {r['mean_ns']:.1f} | {r['empty_ns']:.1f} | {r['net_ns']:.1f} |")
         print("\n| figure | measured | budget | measured / budget | theirs / ours | |\n|---|---:|---:|---:|---:|---|")
         for r in self.rows:
+            if r["value"] is None:
+                budget = f"≤ {r['budget']:g} {r['unit']}" if r["budget"] else ""
+                print(f"| {r['figure']} | not measured | {budget} | | | {'missed' if r['budget'] else ''} |")
+                continue
             budget = f"≤ {r['budget']:g} {r['unit']}" if r["budget"] else ""
             of_budget = f"{r['value'] / r['budget']:.2f}" if r["budget"] else ""
             # For the loop the budget is on what is added, not on the whole.

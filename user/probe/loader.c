@@ -35,13 +35,10 @@ struct vs_loader {
 /* libbpf is talkative about what we try on purpose. */
 static int libbpf_print(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	char line[512];
-
 	if (level == LIBBPF_DEBUG || vs_log_level() < VS_LOG_DEBUG)
 		return 0;
-	(void)vsnprintf(line, sizeof(line), fmt, ap);
-	line[strcspn(line, "\n")] = '\0';
-	vs_debug("%s", line);
+	/* Verifier logs run to many lines: as they are. */
+	(void)vfprintf(stderr, fmt, ap);
 	return 0;
 }
 

@@ -218,14 +218,19 @@ struct vs_disk_key {
 };
 VS_ASSERT_SIZE(struct vs_disk_key, 16);
 
+/* One line of counters, then the buckets. The number of requests is the sum of
+ * the buckets of the total; queue_ns is total_ns - device_ns - unissued_ns. */
 struct vs_disk_row {
-	__u64 count;
 	__u64 bytes;
 	__u64 errors;
-	__u64 by_cgroup; /* of count: named by the bio's cgroup, not the submitter */
-	struct vs_hist part[VS_PART__N];
+	__u64 by_cgroup; /* requests named by the bio's cgroup, not the submitter */
+	__u64 total_ns;
+	__u64 device_ns;
+	__u64 unissued_ns; /* of total_ns: requests that ended without an issue */
+	__u64 pad[2];
+	__u32 n[VS_PART__N][VS_HIST__N];
 };
-VS_ASSERT_SIZE(struct vs_disk_row, 32 + 3 * 848);
+VS_ASSERT_SIZE(struct vs_disk_row, 64 + 3 * 840);
 
 /* A block request between its start and its completion. */
 struct vs_rq {
@@ -253,7 +258,6 @@ VS_ASSERT_SIZE(struct vs_rq, 40);
 	X(RQ_SPILL_FULL, "rq_spill_full", "a block request that could not be followed")   \
 	X(RQ_UNTRACKED, "rq_untracked", "a completion of a request whose start was missed") \
 	X(RQ_AGED, "rq_aged", "a block request given up after 600 s")                     \
-	X(RQ_STALE, "rq_stale", "a completion after its VM had gone")                     \
 	X(DISK_FULL, "disk_map_full", "a block request for which no row was free")        \
 	X(EVENT_FULL, "event_ring_full", "an event for which the ring had no room")
 enum vs_lost {

@@ -27,14 +27,6 @@ struct {
 	__type(value, struct vs_vm_ref);
 } vs_cgroup SEC(".maps");
 
-/* slot -> generation that is alive; 0: none */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, VS_VM__N);
-	__type(key, __u32);
-	__type(value, __u32);
-} vs_vm_gen SEC(".maps");
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1 << VS_RQ_BITS);
@@ -120,9 +112,9 @@ static __always_inline int start(struct request *rq, __u64 key, const bool typed
 	}
 	fresh.op = op;
 	fresh.rq = key;
-	fresh.start_ns = vs_read(typed, rq, start_time_ns);
-	if (!fresh.start_ns) /* accounting is off for this disk */
-		fresh.start_ns = bpf_ktime_get_ns();
+	/* Not rq->start_time_ns: since 6.18 it is set just after block_io_start,
+	 * so what it holds here is of the request's last use. */
+	fresh.start_ns = bpf_ktime_get_ns();
 
 	if (r->rq && r->rq != key) {
 		if ((__s64)(fresh.start_ns - r->start_ns) < (__s64)VS_RQ_AGE_NS) {
@@ -189,7 +181,7 @@ static __always_inline int complete(struct request *rq, __u64 key, int error, __
 	struct vs_disk_row *row;
 	struct gendisk *disk;
 	__u64 now, start_ns, issue_ns;
-	__u32 *gen, by_cgroup;
+	__u32 by_cgroup;
 	bool last;
 
 	if (!r) {
@@ -214,14 +206,6 @@ static __always_inline int complete(struct request *rq, __u64 key, int error, __
 		else
 			bpf_map_delete_elem(&vs_rq_spill, &key);
 	}
-	if (k.vm != VS_NONE) {
-		gen = bpf_map_lookup_elem(&vs_vm_gen, &k.vm);
-		if (!gen || *gen != k.gen) {
-			vs_count_lost(VS_LOST_RQ_STALE);
-			k.vm = VS_NONE;
-			k.gen = 0;
-		}
-	}
 	disk = vs_rq_disk(rq, typed);
 	if (!disk)
 		return 0;
@@ -237,26 +221,24 @@ static __always_inline int complete(struct request *rq, __u64 key, int error, __
 	if (!last)
 		return 0;
 	now = bpf_ktime_get_ns();
-	__sync_fetch_and_add(&row->count, 1);
 	if (by_cgroup)
 		__sync_fetch_and_add(&row->by_cgroup, 1);
-	/* The block layer's clock may be a plug's, a little behind or ahead. */
-	if ((__s64)(now - start_ns) < 0)
-		start_ns = now;
-	vs_hist_add(&row->part[VS_PART_TOTAL], now - start_ns, 1);
-	if (!issue_ns) /* ended without the device: an error, or an empty flush */
+	vs_hist_add(row->n[VS_PART_TOTAL], now - start_ns, 1);
+	__sync_fetch_and_add(&row->total_ns, now - start_ns);
+	if (!issue_ns) { /* ended without the device: an error, or an empty flush */
+		__sync_fetch_and_add(&row->unissued_ns, now - start_ns);
 		return 0;
-	if ((__s64)(issue_ns - start_ns) < 0)
-		issue_ns = start_ns;
-	vs_hist_add(&row->part[VS_PART_QUEUE], issue_ns - start_ns, 1);
-	vs_hist_add(&row->part[VS_PART_DEVICE], now - issue_ns, 1);
+	}
+	vs_hist_add(row->n[VS_PART_QUEUE], issue_ns - start_ns, 1);
+	vs_hist_add(row->n[VS_PART_DEVICE], now - issue_ns, 1);
+	__sync_fetch_and_add(&row->device_ns, now - issue_ns);
 	return 0;
 }
 
 SEC("?tp_btf/block_io_start")
 int vs_block_start(__u64 *ctx)
 {
-	return start((struct request *)ctx[0], vs_arg(ctx, 0), true);
+	return start((struct request *)ctx[0], vs_arg(ctx, 0, true, 3), true);
 }
 
 SEC("?raw_tp/block_io_start")
@@ -268,7 +250,7 @@ int vs_block_start_raw(struct bpf_raw_tracepoint_args *ctx)
 SEC("?tp_btf/block_rq_issue")
 int vs_block_issue(__u64 *ctx)
 {
-	return issue(vs_arg(ctx, 0));
+	return issue(vs_arg(ctx, 0, true, 4));
 }
 
 SEC("?raw_tp/block_rq_issue")
@@ -280,7 +262,7 @@ int vs_block_issue_raw(struct bpf_raw_tracepoint_args *ctx)
 SEC("?tp_btf/block_rq_complete")
 int vs_block_done(__u64 *ctx)
 {
-	return complete((struct request *)ctx[0], vs_arg(ctx, 0), ctx[1], ctx[2], true);
+	return complete((struct request *)ctx[0], vs_arg(ctx, 0, true, 5), ctx[1], ctx[2], true);
 }
 
 SEC("?raw_tp/block_rq_complete")
@@ -299,9 +281,9 @@ static __always_inline int first_seen(__u64 key, const bool issued)
 	struct request *rq = (void *)key;
 	struct vs_rq *r = find(key);
 
-	/* The same request object served an earlier request that was merged
-	 * away: its start time has changed since. */
-	if (!r || r->start_ns != BPF_CORE_READ(rq, start_time_ns))
+	/* The same request object may have served an earlier request that was
+	 * merged away; then this one was allocated after that one started. */
+	if (!r || r->start_ns < BPF_CORE_READ(rq, start_time_ns))
 		start(rq, key, false);
 	return issued ? issue(key) : 0;
 }

@@ -17,18 +17,6 @@
  */
 #define vs_read(typed, p, field) ((typed) ? (p)->field : BPF_CORE_READ(p, field))
 
-/*
- * An argument of a tp_btf program as a plain number. The verifier lets nobody
- * calculate with a typed pointer, and to index a table by an address one must.
- */
-static __always_inline __u64 vs_arg(const __u64 *ctx, int n)
-{
-	__u64 v = 0;
-
-	bpf_probe_read_kernel(&v, sizeof(v), &ctx[n]);
-	return v;
-}
-
 /* 5.15 moved the disk from the request to its queue (f3fa33acca9f). */
 struct request___rq_disk {
 	struct gendisk *rq_disk;

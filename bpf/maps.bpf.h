@@ -39,14 +39,19 @@ static __always_inline void vs_count_lost(enum vs_lost why)
 		*n += 1; /* per CPU, and a torn count is better than an atomic here */
 }
 
-static __always_inline void vs_hist_add(struct vs_hist *h, __u64 ns, __u32 weight)
+/* A function of its own: three copies of the search in one program cost more
+ * in cache misses than the calls do. */
+static __noinline __u32 hist_index(__u64 ns)
 {
-	__u32 i = vs_hist_index(ns);
+	return vs_hist_index(ns);
+}
 
-	if (i >= VS_HIST__N) /* for the verifier */
-		return;
-	__sync_fetch_and_add(&h->n[i], weight);
-	__sync_fetch_and_add(&h->sum_ns, ns * weight);
+static __always_inline void vs_hist_add(__u32 n[VS_HIST__N], __u64 ns, __u32 weight)
+{
+	__u32 i = hist_index(ns);
+
+	if (i < VS_HIST__N) /* for the verifier */
+		__sync_fetch_and_add(&n[i], weight);
 }
 
 static __always_inline void vs_tell(const struct vs_event *e)
@@ -55,7 +60,35 @@ static __always_inline void vs_tell(const struct vs_event *e)
 		vs_count_lost(VS_LOST_EVENT_FULL);
 }
 
-static __always_inline __u32 vs_hash_ptr(__u64 p, __u32 bits)
+/* A place of one's own per CPU and program; nothing else of the same program
+ * runs on this CPU meanwhile (the kernel skips it as recursion). */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 8);
+	__type(key, __u32);
+	__type(value, __u64);
+} vs_scratch SEC(".maps");
+
+/*
+ * Argument @n of a tracepoint as a plain number. In a tp_btf program it is a
+ * typed pointer, with which the verifier lets nobody calculate, and to index a
+ * table by an address one must: stored and loaded again it is a number. That
+ * costs some ns; bpf_probe_read_kernel() of the context costs three times that.
+ */
+static __always_inline __u64 vs_arg(const __u64 *ctx, int n, const bool typed, __u32 place)
+{
+	volatile __u64 *p;
+
+	if (!typed)
+		return ctx[n];
+	p = bpf_map_lookup_elem(&vs_scratch, &place);
+	if (!p)
+		return 0;
+	*p = ctx[n];
+	return *p;
+}
+
+static __always_inline __u64 vs_hash_ptr(__u64 p, __u32 bits)
 {
 	return (p * 0x9E3779B97F4A7C15ull) >> (64 - bits);
 }

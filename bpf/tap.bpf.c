@@ -49,12 +49,9 @@ struct {
 	__type(value, struct vs_dev);
 } vs_dev SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1 << VS_DEV_CACHE_BITS);
-	__type(key, __u32);
-	__type(value, struct vs_dev_cached);
-} vs_dev_cache SEC(".maps");
+/* The same by a hash of the pointer: what nearly every packet needs is one line
+ * of memory. A global, because its index needs no check. */
+struct vs_dev_cached vs_dev_cache[1 << VS_DEV_CACHE_BITS] = {};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -62,6 +59,34 @@ struct {
 	__type(key, __u32);
 	__type(value, struct vs_inflight);
 } vs_inflight SEC(".maps");
+
+/* One byte of the packet's hash per place in vs_inflight, 0: free. Almost every
+ * packet is nobody's sample, and this much stays in the nearest cache. */
+__u8 vs_inflight_tag[1 << VS_INFLIGHT_BITS] = {};
+
+static __always_inline __u64 hash_skb(__u64 skb)
+{
+	return skb * 0x9E3779B97F4A7C15ull;
+}
+
+static __always_inline __u32 place_of_hash(__u64 hash)
+{
+	return hash >> (64 - VS_INFLIGHT_BITS);
+}
+
+static __always_inline __u8 tag_of_hash(__u64 hash)
+{
+	return (hash >> 32) | 1;
+}
+
+static __always_inline void set_tag(__u32 i, __u8 tag)
+{
+	/* @i was on the stack, where the verifier forgot its bounds; the
+	 * compiler did not, and would leave the check out. */
+	barrier_var(i);
+	if (i < (1 << VS_INFLIGHT_BITS))
+		vs_inflight_tag[i] = tag;
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -156,17 +181,17 @@ static __always_inline void adapt_rate(struct vs_vnic *v, __u64 now)
 	}
 }
 
-static __always_inline int start_xmit(struct sk_buff *skb, struct net_device *dev)
+/* Everything but the first look. A function of its own: the registers that it
+ * needs would have to be saved for the packets of nobody, too. */
+static __noinline int sample_xmit(__u64 ptr, __u64 skb, struct vs_dev_cached *c)
 {
-	__u64 ptr = (__u64)dev, now;
-	__u32 i = vs_hash_ptr(ptr, VS_DEV_CACHE_BITS), slot, shift;
-	struct vs_dev_cached *c = bpf_map_lookup_elem(&vs_dev_cache, &i);
+	struct net_device *dev = (void *)ptr;
+	__u32 i, slot, shift, epoch = vs_epoch;
 	struct vs_inflight *f;
 	struct vs_vnic *v;
+	__u64 now, hash;
 
-	if (!c)
-		return 0;
-	if (c->dev != ptr || c->epoch != vs_epoch)
+	if (c->dev != ptr || c->epoch != epoch)
 		learn_dev(dev, c);
 	slot = c->vnic;
 	if (slot == VS_NONE)
@@ -189,11 +214,12 @@ static __always_inline int start_xmit(struct sk_buff *skb, struct net_device *de
 	now = bpf_ktime_get_ns();
 	if (cfg_sample_shift == 255)
 		adapt_rate(v, now);
-	i = vs_hash_ptr((__u64)skb, VS_INFLIGHT_BITS);
+	hash = hash_skb(skb);
+	i = place_of_hash(hash);
 	f = bpf_map_lookup_elem(&vs_inflight, &i);
 	if (!f)
 		return 0;
-	if (f->skb && f->skb != (__u64)skb) {
+	if (f->skb && f->skb != skb) {
 		if (now - f->start_ns < VS_SAMPLE_AGE_NS) {
 			__sync_fetch_and_add(&v->sample_collision, 1);
 			vs_count_lost(VS_LOST_SAMPLE_COLLISION);
@@ -210,22 +236,44 @@ static __always_inline int start_xmit(struct sk_buff *skb, struct net_device *de
 	/* A fixed N weighs every packet alike, so that counts are samples. */
 	f->shift = cfg_sample_shift == 255 ? shift : 0;
 	barrier();
-	f->skb = (__u64)skb;
+	f->skb = skb;
+	set_tag(i, tag_of_hash(hash));
 	return 0;
 }
 
-static __always_inline int copy_to_reader(struct sk_buff *skb)
+static __always_inline int start_xmit(__u64 *ctx, const bool typed)
 {
-	__u32 i = vs_hash_ptr((__u64)skb, VS_INFLIGHT_BITS), slot;
-	struct vs_inflight *f = bpf_map_lookup_elem(&vs_inflight, &i);
-	struct vs_vnic *v;
-	__u64 waited;
+	__u64 ptr = vs_arg(ctx, 1, typed, 0), skb;
+	struct vs_dev_cached *c = &vs_dev_cache[vs_hash_ptr(ptr, VS_DEV_CACHE_BITS)];
 
-	if (!f || f->skb != (__u64)skb)
+	if (c->dev == ptr && c->epoch == vs_epoch && c->vnic == VS_NONE)
+		return 0;
+	skb = vs_arg(ctx, 0, typed, 0);
+	return sample_xmit(ptr, skb, c);
+}
+
+static __always_inline void forget(struct vs_inflight *f, __u32 i)
+{
+	set_tag(i, 0);
+	f->skb = 0;
+}
+
+static __always_inline int copy_to_reader(const __u64 *ctx, const bool typed)
+{
+	__u64 addr = vs_arg(ctx, 0, typed, 1), hash = hash_skb(addr), waited;
+	struct sk_buff *skb = (void *)addr;
+	__u32 i = place_of_hash(hash), slot;
+	struct vs_inflight *f;
+	struct vs_vnic *v;
+
+	if (vs_inflight_tag[i] != tag_of_hash(hash))
+		return 0;
+	f = bpf_map_lookup_elem(&vs_inflight, &i);
+	if (!f || f->skb != addr)
 		return 0;
 	/* dev is a union with a socket's scratch space: compared, not followed. */
 	if (f->dev != (__u64)BPF_CORE_READ(skb, dev)) {
-		f->skb = 0;
+		forget(f, i);
 		vs_count_lost(VS_LOST_SAMPLE_STALE);
 		return 0;
 	}
@@ -233,12 +281,15 @@ static __always_inline int copy_to_reader(struct sk_buff *skb)
 	slot = f->vnic;
 	v = bpf_map_lookup_elem(&vs_vnic, &slot);
 	if (v && (__u16)v->gen == f->gen) {
-		vs_hist_add(&v->residence, waited, 1u << (f->shift & 31));
+		__u32 weight = 1u << (f->shift & 31);
+
+		vs_hist_add(v->residence.n, waited, weight);
+		__sync_fetch_and_add(&v->residence.sum_ns, waited * weight);
 		__sync_fetch_and_add(&v->samples, 1);
 	} else {
 		vs_count_lost(VS_LOST_SAMPLE_STALE);
 	}
-	f->skb = 0;
+	forget(f, i);
 	return 0;
 }
 
@@ -340,7 +391,7 @@ static __always_inline int freed(struct sk_buff *skb, __u64 location, __u32 reas
 	struct vs_dev_id id = {};
 	struct vs_dev *d;
 
-	i = vs_hash_ptr((__u64)skb, VS_INFLIGHT_BITS);
+	i = place_of_hash(hash_skb((__u64)skb));
 	f = bpf_map_lookup_elem(&vs_inflight, &i);
 	if (f && f->skb == (__u64)skb) {
 		__u32 slot = f->vnic;
@@ -348,7 +399,7 @@ static __always_inline int freed(struct sk_buff *skb, __u64 location, __u32 reas
 
 		if (v)
 			__sync_fetch_and_add(&v->sample_dropped, 1);
-		f->skb = 0;
+		forget(f, i);
 	}
 
 	if (!dev) {
@@ -394,37 +445,37 @@ static __always_inline int freed(struct sk_buff *skb, __u64 location, __u32 reas
 SEC("?tp_btf/net_dev_start_xmit")
 int vs_tap_xmit(__u64 *ctx)
 {
-	return start_xmit((void *)vs_arg(ctx, 0), (void *)vs_arg(ctx, 1));
+	return start_xmit(ctx, true);
 }
 
 SEC("?raw_tp/net_dev_start_xmit")
-int vs_tap_xmit_raw(struct bpf_raw_tracepoint_args *ctx)
+int vs_tap_xmit_raw(__u64 *ctx)
 {
-	return start_xmit((void *)ctx->args[0], (void *)ctx->args[1]);
+	return start_xmit(ctx, false);
 }
 
 SEC("?tp_btf/skb_copy_datagram_iovec")
 int vs_tap_copy(__u64 *ctx)
 {
-	return copy_to_reader((void *)vs_arg(ctx, 0));
+	return copy_to_reader(ctx, true);
 }
 
 SEC("?raw_tp/skb_copy_datagram_iovec")
-int vs_tap_copy_raw(struct bpf_raw_tracepoint_args *ctx)
+int vs_tap_copy_raw(__u64 *ctx)
 {
-	return copy_to_reader((void *)ctx->args[0]);
+	return copy_to_reader(ctx, false);
 }
 
 SEC("?tp_btf/kfree_skb")
 int vs_tap_free(__u64 *ctx)
 {
-	return freed((void *)vs_arg(ctx, 0), vs_arg(ctx, 1), cfg_has_reason ? vs_arg(ctx, 2) : 0);
+	return freed((void *)vs_arg(ctx, 0, true, 2), ctx[1], cfg_has_reason ? ctx[2] : 0);
 }
 
 SEC("?raw_tp/kfree_skb")
-int vs_tap_free_raw(struct bpf_raw_tracepoint_args *ctx)
+int vs_tap_free_raw(__u64 *ctx)
 {
-	return freed((void *)ctx->args[0], ctx->args[1], cfg_has_reason ? ctx->args[2] : 0);
+	return freed((void *)ctx[0], ctx[1], cfg_has_reason ? ctx[2] : 0);
 }
 
 /* Where the file iterator cannot tell devices, a VM that only sends would
@@ -434,10 +485,9 @@ int vs_tap_learn(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct sk_buff *skb = (void *)ctx->args[0];
 	struct net_device *dev = BPF_CORE_READ(skb, dev);
-	__u32 i = vs_hash_ptr((__u64)dev, VS_DEV_CACHE_BITS);
-	struct vs_dev_cached *c = bpf_map_lookup_elem(&vs_dev_cache, &i);
+	struct vs_dev_cached *c = &vs_dev_cache[vs_hash_ptr((__u64)dev, VS_DEV_CACHE_BITS)];
 
-	if (c && (c->dev != (__u64)dev || c->epoch != vs_epoch))
+	if (c->dev != (__u64)dev || c->epoch != vs_epoch)
 		learn_dev(dev, c);
 	return 0;
 }

@@ -91,16 +91,17 @@ static int ask_daemon(const struct vs_options *o)
 {
 	vs_autoclose int signals = -1;
 	json_t *report = NULL;
-	sigset_t set, old;
+	sigset_t set;
 	int r;
 
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGINT);
 	(void)sigaddset(&set, SIGTERM);
-	(void)sigprocmask(SIG_BLOCK, &set, &old);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
 	r = vs_control_ask(o->control, o->duration_s, say_ready, signals, &report);
-	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+	/* They stay blocked: a signal that ended the measurement is still pending.
+	 * The loop of a report of our own catches them anew. */
 	if (r == -ENOENT)
 		return -1;
 	if (r)

@@ -48,7 +48,7 @@ int main(int argc, char **argv)
 	int status;
 
 	if (argc < 2) {
-		vs_options_help(NULL);
+		vs_error("no command (virtscope -h lists them; virtscope report is a good first one)");
 		return VS_EXIT_USAGE;
 	}
 	if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0 ||

@@ -11,6 +11,7 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -54,19 +55,24 @@ static int identify_tap(uint32_t pid, uint32_t fd, struct vs_file *row)
 	vs_autoclose int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	vs_autoclose int ns = -1;
 	struct ifreq ifr = { 0 };
-	struct stat st;
+	struct stat st, here;
 	uint64_t cookie;
+	bool away;
 	int r;
 
 	if (tun < 0 || home < 0 || ioctl(tun, TUNGETIFF, &ifr))
 		return -ENODEV;
 	ns = ioctl(tun, TUNGETDEVNETNS);
-	if (ns < 0 || fstat(ns, &st) || setns(ns, CLONE_NEWNET))
+	if (ns < 0 || fstat(ns, &st) || fstat(home, &here))
+		return -ENODEV;
+	/* Going elsewhere takes a right that we may not have; staying, none. */
+	away = st.st_ino != here.st_ino;
+	if (away && setns(ns, CLONE_NEWNET))
 		return -ENODEV;
 	row->ifindex = if_nametoindex(ifr.ifr_name);
 	r = vs_netns_cookie(&cookie);
 	row->netns_cookie = r ? 0 : cookie;
-	if (setns(home, CLONE_NEWNET))
+	if (away && setns(home, CLONE_NEWNET))
 		return -errno;
 	row->netns_inum = (uint32_t)st.st_ino;
 	(void)snprintf(row->name, sizeof(row->name), "%.15s", ifr.ifr_name);

@@ -183,13 +183,33 @@ static json_t *vnic(const struct vs_sample *a, const struct vs_sample *b,
 	return j;
 }
 
+static void part_over_time(const struct vs_disk_sample *n, const struct vs_disk_sample *o,
+			   uint32_t part, struct vs_hist *ret)
+{
+	struct vs_hist was;
+
+	vs_disk_part(&n->row, part, ret);
+	if (o) {
+		vs_disk_part(&o->row, part, &was);
+		vs_hist_diff(ret, &was, ret);
+	}
+}
+
+static uint64_t requests(const struct vs_disk_sample *n, const struct vs_disk_sample *o)
+{
+	struct vs_hist h;
+
+	part_over_time(n, o, VS_PART_TOTAL, &h);
+	return vs_hist_count(&h);
+}
+
 static json_t *disk_op(const struct vs_disk_sample *n, const struct vs_disk_sample *o)
 {
 	static const char *const keys[] = { "queue_us", "device_us", "total_us" };
 	json_t *j = json_object();
 	struct vs_hist h;
 
-	(void)json_object_set_new(j, "count", count(n->row.count - (o ? o->row.count : 0)));
+	(void)json_object_set_new(j, "count", count(requests(n, o)));
 	(void)json_object_set_new(j, "bytes", count(n->row.bytes - (o ? o->row.bytes : 0)));
 	(void)json_object_set_new(j, "errors", count(n->row.errors - (o ? o->row.errors : 0)));
 	(void)json_object_set_new(j, "by_cgroup",
@@ -197,7 +217,7 @@ static json_t *disk_op(const struct vs_disk_sample *n, const struct vs_disk_samp
 	for (uint32_t p = 0; p < VS_PART__N; p++) {
 		json_t *part = json_object();
 
-		vs_hist_diff(&n->row.part[p], o ? &o->row.part[p] : NULL, &h);
+		part_over_time(n, o, p, &h);
 		(void)json_object_set_new(part, "count", count(vs_hist_count(&h)));
 		set_distribution(part, &h);
 		(void)json_object_set_new(j, keys[p], part);
@@ -238,7 +258,7 @@ static json_t *disks(const struct vs_sample *a, const struct vs_sample *b, uint6
 			const struct vs_disk_sample *o =
 				vs_sample_find_disk(a, vm_uid, n->dev, n->op);
 
-			active += n->row.count - (o ? o->row.count : 0);
+			active += requests(n, o);
 			(void)json_object_set_new(ops, vs_op_name(n->op), disk_op(n, o));
 		}
 		for (uint32_t op = 0; op < VS_OP__N; op++)

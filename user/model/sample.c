@@ -58,6 +58,18 @@ struct vs_disk_sample *vs_sample_add_disk(struct vs_sample *s)
 	return append((void **)&s->disks, &s->disks_n, &s->disks_size, sizeof(*s->disks));
 }
 
+void vs_disk_part(const struct vs_disk_row *row, uint32_t part, struct vs_hist *ret)
+{
+	const uint64_t sums[VS_PART__N] = {
+		[VS_PART_QUEUE] = row->total_ns - row->device_ns - row->unissued_ns,
+		[VS_PART_DEVICE] = row->device_ns,
+		[VS_PART_TOTAL] = row->total_ns,
+	};
+
+	ret->sum_ns = sums[part];
+	memcpy(ret->n, row->n[part], sizeof(ret->n));
+}
+
 #define ORDER(a, b, field)                           \
 	do {                                         \
 		if ((a)->field != (b)->field)        \

@@ -129,6 +129,9 @@ struct vs_vnic_sample *vs_sample_add_vnic(struct vs_sample *s);
 struct vs_drop_sample *vs_sample_add_drop(struct vs_sample *s);
 struct vs_disk_sample *vs_sample_add_disk(struct vs_sample *s);
 
+/* The histogram of one part of a row, and the number of its requests. */
+void vs_disk_part(const struct vs_disk_row *row, uint32_t part, struct vs_hist *ret);
+
 /* Sort by uid and key, so that the finders work and output is stable. */
 void vs_sample_sort(struct vs_sample *s);
 

@@ -214,7 +214,6 @@ static int learn_maps(struct vs_loader *l)
 
 	if (l->block && m->disk < 0) {
 		m->cgroup = map_fd(l->block->obj, "vs_cgroup");
-		m->vm_gen = map_fd(l->block->obj, "vs_vm_gen");
 		m->disk = map_fd(l->block->obj, "vs_disk");
 		m->rq_spill = map_fd(l->block->obj, "vs_rq_spill");
 	}
@@ -315,7 +314,7 @@ int vs_loader_new(const struct vs_kcaps *caps, struct vs_plan *plan, uint8_t sam
 
 	if (!l)
 		return -ENOMEM;
-	l->maps = (struct vs_maps){ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, NULL };
+	l->maps = (struct vs_maps){ -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, NULL };
 	(void)libbpf_set_print(libbpf_print);
 	if (plan->tier == 0) {
 		*ret = l;

@@ -19,7 +19,7 @@ struct vs_loader;
 struct vs_maps {
 	int lost, events, task;				  /* shared */
 	int vnic_id, vnic, dev, drop, burst, iif;	  /* tap */
-	int cgroup, vm_gen, disk, rq_spill;		  /* block */
+	int cgroup, disk, rq_spill;			  /* block */
 	int files_iter;					  /* link of the iterator */
 	struct vs_vnic *vnics;				  /* vnic, mapped; or NULL */
 };

@@ -44,9 +44,14 @@ static bool denied_hook(unsigned int denied, enum vs_hook hook)
 	return denied & (1u << hook);
 }
 
-/* Typed if every program has that form and the kernel takes it, else raw. */
+/*
+ * All programs of a probe in one form: typed where possible, else raw. With
+ * @prefer_raw the other way round: a program that does little but index a table
+ * by an address must first turn its typed pointer into a number, which costs it
+ * more than the direct reads save (make bench shows it).
+ */
 static void choose(const struct vs_kcaps *caps, unsigned int denied, const struct form *forms,
-		   size_t n, struct vs_plan_probe *p)
+		   size_t n, bool prefer_raw, struct vs_plan_probe *p)
 {
 	bool typed = caps->tp_btf && !denied_hook(denied, VS_HOOK_TP_BTF);
 	bool raw = caps->raw_tp && !denied_hook(denied, VS_HOOK_RAW_TP);
@@ -64,8 +69,16 @@ static void choose(const struct vs_kcaps *caps, unsigned int denied, const struc
 		say(p, "neither tp_btf nor raw_tp programs can be loaded");
 		return;
 	}
-	p->state = typed ? VS_STATE_ACTIVE : VS_STATE_FALLBACK;
-	if (!typed)
+	if (prefer_raw) {
+		p->state = raw ? VS_STATE_ACTIVE : VS_STATE_FALLBACK;
+		if (!raw)
+			say(p, "tp_btf, a little dearer: raw_tp %s",
+			    denied_hook(denied, VS_HOOK_RAW_TP) ? "was denied" : "does not load here");
+		typed = typed && !raw;
+	} else {
+		p->state = typed ? VS_STATE_ACTIVE : VS_STATE_FALLBACK;
+	}
+	if (!typed && !prefer_raw)
 		say(p, denied_hook(denied, VS_HOOK_TP_BTF) ? "raw_tp: tp_btf was denied" :
 							     "raw_tp: tp_btf does not load here");
 	p->programs_n = (uint32_t)n;
@@ -73,15 +86,16 @@ static void choose(const struct vs_kcaps *caps, unsigned int denied, const struc
 		p->programs[i] = typed ? forms[i].typed : forms[i].raw;
 }
 
-#define CHOOSE(forms, p) choose(caps, denied, forms, sizeof(forms) / sizeof((forms)[0]), p)
+#define CHOOSE(forms, prefer_raw, p) \
+	choose(caps, denied, forms, sizeof(forms) / sizeof((forms)[0]), prefer_raw, p)
 
 static void plan_block(const struct vs_kcaps *caps, unsigned int denied, struct vs_plan_probe *p)
 {
 	if (caps->tp_args[VS_TP_block_io_start]) {
-		CHOOSE(block_forms, p);
+		CHOOSE(block_forms, false, p);
 		return;
 	}
-	CHOOSE(block_old_forms, p);
+	CHOOSE(block_old_forms, false, p);
 	if (p->state != VS_STATE_ABSENT) {
 		p->state = VS_STATE_FALLBACK;
 		say(p, "no block_io_start: flushes are not seen, submitters known from insert or issue");
@@ -142,19 +156,19 @@ void vs_plan_decide(const struct vs_kcaps *caps, unsigned int denied, struct vs_
 		ret->probes[VS_PROBE_DISCOVER_FILES].state = VS_STATE_FALLBACK;
 		return;
 	}
-	CHOOSE(drops_forms, &ret->probes[VS_PROBE_TAP_DROPS]);
+	CHOOSE(drops_forms, false, &ret->probes[VS_PROBE_TAP_DROPS]);
 	if (ret->probes[VS_PROBE_TAP_DROPS].state == VS_STATE_ACTIVE && !caps->drop_reason) {
 		ret->probes[VS_PROBE_TAP_DROPS].state = VS_STATE_FALLBACK;
 		say(&ret->probes[VS_PROBE_TAP_DROPS], "kfree_skb tells no reason here: place only");
 	}
-	CHOOSE(residence_forms, &ret->probes[VS_PROBE_TAP_RESIDENCE]);
+	CHOOSE(residence_forms, true, &ret->probes[VS_PROBE_TAP_RESIDENCE]);
 	plan_block(caps, denied, &ret->probes[VS_PROBE_BLOCK_LATENCY]);
-	CHOOSE(exec_forms, &ret->probes[VS_PROBE_DISCOVER_EXEC]);
+	CHOOSE(exec_forms, false, &ret->probes[VS_PROBE_DISCOVER_EXEC]);
 	plan_files(caps, denied, &ret->probes[VS_PROBE_DISCOVER_FILES]);
 	if (ret->probes[VS_PROBE_DISCOVER_FILES].state == VS_STATE_ACTIVE)
 		say(&ret->probes[VS_PROBE_TAP_LEARN], "not needed: discover.files names devices");
 	else
-		CHOOSE(learn_forms, &ret->probes[VS_PROBE_TAP_LEARN]);
+		CHOOSE(learn_forms, false, &ret->probes[VS_PROBE_TAP_LEARN]);
 	for (int i = 0; i < VS_PROBE__COUNT; i++)
 		if (ret->probes[i].programs_n)
 			ret->tier = 1;

@@ -115,7 +115,6 @@ static void remove_vnic(struct vs_inventory *inv, struct vs_vnic_entry *vnic)
 static void remove_vm(struct vs_inventory *inv, struct vs_vm_entry *vm)
 {
 	const struct vs_maps *m = vs_loader_maps(inv->loader);
-	uint32_t dead = 0;
 
 	while (vm->vnics)
 		remove_vnic(inv, vm->vnics);
@@ -125,7 +124,6 @@ static void remove_vm(struct vs_inventory *inv, struct vs_vm_entry *vm)
 		uint64_t now = vs_clock_mono_ns();
 
 		drop(m->task, &vm->pid);
-		put(m->vm_gen, &vm->slot, &dead, "vs_vm_gen");
 		inv->vm_by_slot[vm->slot] = NULL;
 		vs_slots_release(&inv->vm_slots, vm->slot, now);
 		inv->dirty_ns = now;
@@ -182,7 +180,6 @@ static void give_vm_slot(struct vs_inventory *inv, struct vs_vm_entry *vm)
 	}
 	inv->vm_by_slot[vm->slot] = vm;
 	ref = (struct vs_vm_ref){ .vm = vm->slot, .gen = vm->gen };
-	put(m->vm_gen, &vm->slot, &vm->gen, "vs_vm_gen");
 	put(m->task, &vm->pid, &ref, "vs_task");
 }
 

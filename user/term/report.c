@@ -231,8 +231,17 @@ static void disks(const json_t *list, double seconds)
 	}
 }
 
+static const char *share(const json_t *ratio, char dst[CELL])
+{
+	if (!json_is_number(ratio))
+		return "-";
+	(void)snprintf(dst, CELL, "%.0f %%", json_number_value(ratio) * 100);
+	return dst;
+}
+
 static void vm(const json_t *v, double seconds)
 {
+	char cpu[CELL], steal[CELL], memory[CELL];
 	const json_t *im;
 	size_t i;
 
@@ -243,7 +252,13 @@ static void vm(const json_t *v, double seconds)
 	if (json_is_integer(at(at(v, "cpu"), "vcpus")))
 		(void)fprintf(out, "  %lld vCPU",
 			      (long long)json_integer_value(at(at(v, "cpu"), "vcpus")));
-	(void)fputc('\n', out);
+	(void)fprintf(out, "  CPU %s  steal %s  memory %s\n",
+		      share(at(at(v, "cpu"), "utilization_ratio"), cpu),
+		      share(at(at(v, "cpu"), "steal_ratio"), steal),
+		      json_is_integer(at(at(v, "memory"), "used_bytes")) ?
+			      scaled((double)json_integer_value(at(at(v, "memory"), "used_bytes")),
+				     "B", memory) :
+			      "-");
 	json_array_foreach(at(v, "images"), i, im)
 	{
 		(void)fprintf(out, "  %simage ", DIM);

@@ -270,7 +270,7 @@ enum vs_lost {
 /* Rare things, told at once through the ring buffer. */
 enum vs_event_type {
 	VS_EVENT_EXEC = 1,  /* a process that may be a VMM was started: pid */
-	VS_EVENT_TAP = 2,   /* a tun or macvtap device that nobody knew: id */
+	VS_EVENT_TAP = 2,   /* a tun or macvtap device came, changed or went: dev */
 	VS_EVENT_BURST = 3, /* VS_BURST__N losses within a second: burst */
 };
 struct vs_event {

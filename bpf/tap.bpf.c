@@ -134,15 +134,7 @@ static __always_inline void learn_dev(struct net_device *dev, struct vs_dev_cach
 	}
 	old = bpf_map_lookup_elem(&vs_dev, &ptr);
 	if (!old || old->netns_cookie != id.netns_cookie || old->ifindex != id.ifindex) {
-		const char *kind = 0;
-		char name[8] = {};
-		struct rtnl_link_ops *ops = (void *)BPF_CORE_READ(dev, rtnl_link_ops);
-
-		if (ops)
-			kind = BPF_CORE_READ(ops, kind);
-		if (!ref && kind && bpf_probe_read_kernel(name, sizeof(name), kind) == 0 &&
-		    ((name[0] == 't' && name[1] == 'u' && name[2] == 'n' && !name[3]) ||
-		     (name[0] == 'm' && name[4] == 't' && name[5] == 'a' && name[6] == 'p'))) {
+		if (!ref && vs_is_tap(dev)) {
 			struct vs_event e = { .type = VS_EVENT_TAP, .dev = id };
 
 			vs_tell(&e);

@@ -28,3 +28,15 @@ static __always_inline struct vs_vm_ref *vs_vm_of_current(void)
 	tgid = BPF_CORE_READ(mm, owner, tgid);
 	return bpf_map_lookup_elem(&vs_task, &tgid);
 }
+
+/* Is this a device that a VMM may hold: tun, tap or macvtap? */
+static __always_inline bool vs_is_tap(struct net_device *dev)
+{
+	const char *kind = BPF_CORE_READ(dev, rtnl_link_ops, kind);
+	char k[8] = {};
+
+	if (!kind || bpf_probe_read_kernel(k, sizeof(k), kind))
+		return false;
+	return (k[0] == 't' && k[1] == 'u' && k[2] == 'n' && !k[3]) ||
+	       (k[0] == 'm' && k[3] == 'v' && k[4] == 't' && k[5] == 'a' && k[6] == 'p');
+}

@@ -19,7 +19,7 @@ struct fact {
 	const char *otherwise; /* what follows when it does not hold */
 };
 
-#define FACTS 24
+#define FACTS 32
 struct facts {
 	struct fact all[FACTS];
 	size_t n;

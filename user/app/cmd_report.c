@@ -71,6 +71,7 @@ static int measure(const struct vs_options *o)
 	timer = vs_loop_timer(s.loop, on_end, s.loop);
 	if (timer < 0 || vs_live_sample(s.live, &s.before))
 		return VS_EXIT_FAILED;
+	vs_live_window_open(s.live);
 	say_ready();
 	vs_loop_arm(timer, (uint64_t)(o->duration_s * 1e9));
 	if (vs_loop_run(s.loop) || vs_live_sample(s.live, &s.after))

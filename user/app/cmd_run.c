@@ -87,6 +87,8 @@ static void on_change(void *data, enum vs_change change, const struct vs_vm_entr
 	struct vs_event_vm who = about(vm);
 
 	switch (change) {
+	case VS_VM_LEAVING:
+		break;
 	case VS_VM_STARTED:
 		emit(d, "vm.start", "info", &who,
 		     json_pack("{s:s,s:s}", "cause", start_cause(vm), "source", "proc"));
@@ -174,24 +176,27 @@ static void on_tick(void *data, int fd)
 		tell_losses(d);
 }
 
+static void cancel_report(void *data, void *request)
+{
+	struct daemon *d = data;
+
+	vs_live_window_close(d->live);
+	vs_sample_done(request);
+	free(request);
+}
+
 static void *begin_report(void *data)
 {
 	struct daemon *d = data;
 	struct vs_sample *before = calloc(1, sizeof(*before));
 
+	if (before)
+		vs_live_window_open(d->live);
 	if (before && vs_live_sample(d->live, before)) {
-		vs_sample_done(before);
-		free(before);
+		cancel_report(data, before);
 		return NULL;
 	}
 	return before;
-}
-
-static void cancel_report(void *data, void *request)
-{
-	(void)data;
-	vs_sample_done(request);
-	free(request);
 }
 
 static json_t *finish_report(void *data, void *request)

@@ -285,6 +285,7 @@ static json_t *vm(const struct vs_sample *a, const struct vs_sample *b, const st
 	(void)json_object_set_new(j, "uuid", text_or_null(v->uuid));
 	(void)json_object_set_new(j, "pid", count(v->pid));
 	(void)json_object_set_new(j, "source", json_string(v->source));
+	(void)json_object_set_new(j, "running", json_boolean(!v->ended));
 	(void)json_object_set_new(j, "cpu",
 				  json_pack("{s:n,s:n,s:o}", "utilization_ratio", "steal_ratio",
 					    "vcpus", v->vcpus ? count(v->vcpus) : json_null()));

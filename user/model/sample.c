@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "model/sample.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,52 @@ struct vs_drop_sample *vs_sample_add_drop(struct vs_sample *s)
 struct vs_disk_sample *vs_sample_add_disk(struct vs_sample *s)
 {
 	return append((void **)&s->disks, &s->disks_n, &s->disks_size, sizeof(*s->disks));
+}
+
+int vs_sample_copy_vm(struct vs_sample *to, const struct vs_sample *from, uint64_t vm_uid)
+{
+	void *at;
+
+	for (size_t i = 0; i < to->vms_n; i++)
+		if (to->vms[i].uid == vm_uid)
+			return 0;
+	for (size_t i = 0; i < from->vms_n; i++) {
+		struct vs_vm_sample *vm;
+
+		if (from->vms[i].uid != vm_uid)
+			continue;
+		vm = vs_sample_add_vm(to);
+		if (!vm)
+			return -ENOMEM;
+		*vm = from->vms[i];
+		vm->ended = true;
+	}
+	for (size_t i = 0; i < from->vnics_n; i++) {
+		if (from->vnics[i].vm_uid != vm_uid)
+			continue;
+		at = vs_sample_add_vnic(to);
+		if (!at)
+			return -ENOMEM;
+		memcpy(at, &from->vnics[i], sizeof(from->vnics[i]));
+		((struct vs_vnic_sample *)at)->attached = false;
+		for (size_t k = 0; k < from->drops_n; k++) {
+			if (from->drops[k].vnic_uid != from->vnics[i].uid)
+				continue;
+			at = vs_sample_add_drop(to);
+			if (!at)
+				return -ENOMEM;
+			memcpy(at, &from->drops[k], sizeof(from->drops[k]));
+		}
+	}
+	for (size_t i = 0; i < from->disks_n; i++) {
+		if (from->disks[i].vm_uid != vm_uid)
+			continue;
+		at = vs_sample_add_disk(to);
+		if (!at)
+			return -ENOMEM;
+		memcpy(at, &from->disks[i], sizeof(from->disks[i]));
+	}
+	return 0;
 }
 
 void vs_disk_part(const struct vs_disk_row *row, uint32_t part, struct vs_hist *ret)

@@ -34,6 +34,7 @@ struct vs_vm_sample {
 	uint64_t uid;
 	uint32_t pid;
 	uint32_t vcpus; /* 0: unknown */
+	bool ended;	/* between the samples; its last figures */
 	char name[VS_NAME__N];
 	char uuid[VS_UUID__N]; /* "" if unknown */
 	const char *source;    /* static: "proc", "libvirt" */
@@ -131,6 +132,10 @@ struct vs_disk_sample *vs_sample_add_disk(struct vs_sample *s);
 
 /* The histogram of one part of a row, and the number of its requests. */
 void vs_disk_part(const struct vs_disk_row *row, uint32_t part, struct vs_hist *ret);
+
+/* Appends what @from holds of one VM, marked as ended, unless @to has it.
+ * Neither needs to be sorted. Return: 0 or -ENOMEM. */
+int vs_sample_copy_vm(struct vs_sample *to, const struct vs_sample *from, uint64_t vm_uid);
 
 /* Sort by uid and key, so that the finders work and output is stable. */
 void vs_sample_sort(struct vs_sample *s);

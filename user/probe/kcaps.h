@@ -24,7 +24,9 @@
 	X(block_rq_insert)           \
 	X(block_rq_issue)            \
 	X(block_rq_complete)         \
-	X(sched_process_exec)
+	X(sched_process_exec)        \
+	X(qdisc_create)              \
+	X(qdisc_reset)
 enum vs_tp {
 #define X(name) VS_TP_##name,
 	VS_TPS(X)

@@ -28,6 +28,8 @@ static const struct form block_old_forms[] = {
 	{ VS_TP_block_rq_issue, NULL, "vs_block_issue_old" },
 	{ VS_TP_block_rq_complete, NULL, "vs_block_done_raw" },
 };
+static const struct form taps_forms[] = { { VS_TP_qdisc_create, NULL, "vs_tap_up" },
+					 { VS_TP_qdisc_reset, NULL, "vs_tap_down" } };
 static const struct form exec_forms[] = { { VS_TP_sched_process_exec, "vs_exec", "vs_exec_raw" } };
 
 static void say(struct vs_plan_probe *p, const char *fmt, ...)
@@ -134,6 +136,9 @@ void vs_plan_decide(const struct vs_kcaps *caps, unsigned int denied, struct vs_
 		[VS_PROBE_DISCOVER_EXEC] = { "discover.exec", "new VMMs at once",
 					     "/proc is looked through every 5 s",
 					     VS_OBJECT_DISCOVER, 0, "", 0, { 0 } },
+		[VS_PROBE_DISCOVER_TAPS] = { "discover.taps", "taps that come and go, in all namespaces",
+					     "a tap in a foreign namespace shows with its first packet",
+					     VS_OBJECT_DISCOVER, 0, "", 0, { 0 } },
 		[VS_PROBE_DISCOVER_FILES] = { "discover.files", "who holds which tap, in one pass",
 					      "taps are found by walking /proc",
 					      VS_OBJECT_TUNFILE, 0, "", 0, { 0 } },
@@ -164,6 +169,7 @@ void vs_plan_decide(const struct vs_kcaps *caps, unsigned int denied, struct vs_
 	CHOOSE(residence_forms, true, &ret->probes[VS_PROBE_TAP_RESIDENCE]);
 	plan_block(caps, denied, &ret->probes[VS_PROBE_BLOCK_LATENCY]);
 	CHOOSE(exec_forms, false, &ret->probes[VS_PROBE_DISCOVER_EXEC]);
+	CHOOSE(taps_forms, true, &ret->probes[VS_PROBE_DISCOVER_TAPS]);
 	plan_files(caps, denied, &ret->probes[VS_PROBE_DISCOVER_FILES]);
 	if (ret->probes[VS_PROBE_DISCOVER_FILES].state == VS_STATE_ACTIVE)
 		say(&ret->probes[VS_PROBE_TAP_LEARN], "not needed: discover.files names devices");

@@ -47,6 +47,7 @@ struct vs_plan_probe {
 	X(TAP_LEARN)         \
 	X(BLOCK_LATENCY)     \
 	X(DISCOVER_EXEC)     \
+	X(DISCOVER_TAPS)     \
 	X(DISCOVER_FILES)
 enum vs_probe {
 #define X(name) VS_PROBE_##name,

@@ -116,6 +116,7 @@ static void remove_vm(struct vs_inventory *inv, struct vs_vm_entry *vm)
 {
 	const struct vs_maps *m = vs_loader_maps(inv->loader);
 
+	inv->changed(inv->data, VS_VM_LEAVING, vm, NULL);
 	while (vm->vnics)
 		remove_vnic(inv, vm->vnics);
 	inv->changed(inv->data, VS_VM_STOPPED, vm, NULL);

@@ -56,8 +56,14 @@ struct vs_vm_entry {
 	UT_hash_handle hh; /* by pid */
 };
 
-/* What the owner is told of. vnic is NULL in the first two. */
-enum vs_change { VS_VM_STARTED, VS_VM_STOPPED, VS_VNIC_ATTACHED, VS_VNIC_DETACHED };
+/* What the owner is told of. vnic is NULL for changes of the VM. */
+enum vs_change {
+	VS_VM_STARTED,
+	VS_VM_LEAVING, /* has ended; its rows are still there, for the last time */
+	VS_VM_STOPPED,
+	VS_VNIC_ATTACHED,
+	VS_VNIC_DETACHED
+};
 typedef void (*vs_change_fn)(void *data, enum vs_change change, const struct vs_vm_entry *vm,
 			     const struct vs_vnic_entry *vnic);
 

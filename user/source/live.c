@@ -33,7 +33,9 @@ struct vs_live {
 	int uevent_fd, monitor_fd;
 	int rescan_timer;
 	uint64_t rescan_at_ns[RESCAN__N]; /* 0: not due */
-	bool starting;
+	uint32_t windows;	   /* reports under way */
+	struct vs_sample departed; /* VMs that ended during them */
+	struct vs_sample scratch;
 };
 
 static void arm_rescan(struct vs_live *live)
@@ -138,11 +140,24 @@ static void on_ring(void *data, int fd)
 	(void)ring_buffer__consume(live->ring);
 }
 
+static void keep_last_figures(struct vs_live *live, const struct vs_vm_entry *vm)
+{
+	if (!live->windows ||
+	    vs_collect_fill(live->collect, &live->scratch, live->ops.disk_seen, live->ops.data) < 0)
+		return;
+	if (vs_sample_copy_vm(&live->departed, &live->scratch, vm->uid))
+		vs_warn("keep the last figures of VM pid %u: out of memory, ignoring", vm->pid);
+}
+
 static void on_change(void *data, enum vs_change change, const struct vs_vm_entry *vm,
 		      const struct vs_vnic_entry *vnic)
 {
 	struct vs_live *live = data;
 
+	if (change == VS_VM_LEAVING) {
+		keep_last_figures(live, vm);
+		return;
+	}
 	if (change == VS_VM_STOPPED)
 		/* A VMM that put itself into the background ends its first
 		 * process; the guest goes on in the child. */
@@ -227,8 +242,11 @@ void vs_live_free(struct vs_live **l)
 	live->ops = (struct vs_live_ops){ 0 };
 	ring_buffer__free(live->ring);
 	vs_collect_free(&live->collect);
+	live->windows = 0;
 	if (live->inv.vm_by_slot)
 		vs_inventory_done(&live->inv);
+	vs_sample_done(&live->departed);
+	vs_sample_done(&live->scratch);
 	vs_loader_free(&live->loader);
 	vs_kcaps_done(&live->caps);
 	vs_cleanup_close(&live->uevent_fd);
@@ -254,10 +272,26 @@ const struct vs_vm_entry *vs_live_vm(const struct vs_live *live, uint64_t uid)
 	return NULL;
 }
 
+void vs_live_window_open(struct vs_live *live)
+{
+	live->windows++;
+}
+
+void vs_live_window_close(struct vs_live *live)
+{
+	if (--live->windows == 0)
+		vs_sample_clear(&live->departed);
+}
+
 int vs_live_sample(struct vs_live *live, struct vs_sample *ret)
 {
 	int r = vs_collect_fill(live->collect, ret, live->ops.disk_seen, live->ops.data);
 
+	for (size_t i = 0; r >= 0 && i < live->departed.vms_n; i++)
+		if (vs_sample_copy_vm(ret, &live->departed, live->departed.vms[i].uid))
+			r = -ENOMEM;
+	if (live->departed.vms_n)
+		vs_sample_sort(ret);
 	/* A link that could not be read has probably gone. */
 	if (r > 0)
 		want_rescan(live);

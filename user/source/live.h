@@ -48,5 +48,12 @@ const struct vs_plan *vs_live_plan(const struct vs_live *live);
 /* Borrowed; NULL if there is no such VM any more. */
 const struct vs_vm_entry *vs_live_vm(const struct vs_live *live, uint64_t uid);
 
+/*
+ * Between these two, figures of VMs that end are kept and stand in every sample,
+ * so that a report over that time has them. Calls nest.
+ */
+void vs_live_window_open(struct vs_live *live);
+void vs_live_window_close(struct vs_live *live);
+
 /* Fills @ret with a sorted sample. Return: 0 or -ENOMEM. Logs: yes. */
 int vs_live_sample(struct vs_live *live, struct vs_sample *ret);

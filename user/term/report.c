@@ -249,6 +249,8 @@ static void vm(const json_t *v, double seconds)
 	put_name(text(v, "name"));
 	(void)fprintf(out, "%s  pid %lld  uuid %s", PLAIN,
 		      (long long)json_integer_value(at(v, "pid")), text(v, "uuid"));
+	if (json_is_false(at(v, "running")))
+		(void)fprintf(out, "  ended");
 	if (json_is_integer(at(at(v, "cpu"), "vcpus")))
 		(void)fprintf(out, "  %lld vCPU",
 			      (long long)json_integer_value(at(at(v, "cpu"), "vcpus")));

@@ -123,7 +123,7 @@ struct vs_vnic {
 	__u32 pad;
 	__u64 samples;		/* residences measured */
 	__u64 sample_collision; /* not begun: the place was taken */
-	__u64 sample_aged;	/* given up after VS_SAMPLE_AGE_NS */
+	__u64 sample_aged;	/* others', given up after VS_SAMPLE_AGE_NS when one of ours took the place */
 	__u64 sample_dropped;	/* the sampled packet was freed unread */
 	__u64 drops_untold[2];	/* freed, but the drop map was full; by direction */
 	struct vs_hist residence;
@@ -257,6 +257,7 @@ VS_ASSERT_SIZE(struct vs_rq, 40);
 	X(SAMPLE_STALE, "sample_stale", "a residence sample whose vNIC was gone")         \
 	X(RQ_SPILL_FULL, "rq_spill_full", "a block request that could not be followed")   \
 	X(RQ_UNTRACKED, "rq_untracked", "a completion of a request whose start was missed") \
+	X(RQ_UNSEEN_END, "rq_unseen_end", "a block request whose completion was not seen")  \
 	X(RQ_AGED, "rq_aged", "a block request given up after 600 s")                     \
 	X(DISK_FULL, "disk_map_full", "a block request for which no row was free")        \
 	X(EVENT_FULL, "event_ring_full", "an event for which the ring had no room")

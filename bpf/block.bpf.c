@@ -124,6 +124,8 @@ static __always_inline int start(struct request *rq, __u64 key, const bool typed
 		}
 		vs_count_lost(VS_LOST_RQ_AGED);
 	}
+	if (r->rq == key) /* started again, and nobody saw its last end */
+		vs_count_lost(VS_LOST_RQ_UNSEEN_END);
 	r->rq = 0;
 	barrier();
 	r->start_ns = fresh.start_ns;
@@ -269,6 +271,21 @@ SEC("?raw_tp/block_rq_complete")
 int vs_block_done_raw(struct bpf_raw_tracepoint_args *ctx)
 {
 	return complete((void *)ctx->args[0], ctx->args[0], ctx->args[1], ctx->args[2], false);
+}
+
+/* Merged into another request: it goes without a completion. */
+SEC("?raw_tp/block_rq_merge")
+int vs_block_merged(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 key = ctx->args[0];
+	__u32 i = vs_hash_ptr(key, VS_RQ_BITS);
+	struct vs_rq *r = bpf_map_lookup_elem(&vs_rq, &i);
+
+	if (r && r->rq == key)
+		r->rq = 0;
+	else
+		bpf_map_delete_elem(&vs_rq_spill, &key);
+	return 0;
 }
 
 /*

@@ -217,6 +217,7 @@ static __noinline int sample_xmit(__u64 ptr, __u64 skb, struct vs_dev_cached *c)
 			vs_count_lost(VS_LOST_SAMPLE_COLLISION);
 			return 0;
 		}
+		__sync_fetch_and_add(&v->sample_aged, 1);
 		vs_count_lost(VS_LOST_SAMPLE_AGED);
 	}
 	f->skb = 0;

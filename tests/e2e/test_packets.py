@@ -219,7 +219,8 @@ def test_a_protocol_that_nobody_handles_is_benign(lab, look, hooks):
 
 def bridge(lab, *vms_taps):
     ns = lab.netns()
-    ns.ip("link", "add", "br0", "type", "bridge")
+    # Without snooping, whose queries would be packets of the bridge's own.
+    ns.ip("link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
     ns.ip("link", "set", "br0", "up")
     vms = [lab.vm(ns, [tap]) for tap in vms_taps]
     for tap in vms_taps:

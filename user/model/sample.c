@@ -108,7 +108,9 @@ int vs_sample_copy_vm(struct vs_sample *to, const struct vs_sample *from, uint64
 void vs_disk_part(const struct vs_disk_row *row, uint32_t part, struct vs_hist *ret)
 {
 	const uint64_t sums[VS_PART__N] = {
-		[VS_PART_QUEUE] = row->total_ns - row->device_ns - row->unissued_ns,
+		[VS_PART_QUEUE] = row->total_ns > row->device_ns + row->unissued_ns ?
+					  row->total_ns - row->device_ns - row->unissued_ns :
+					  0, /* read while a request was being added */
 		[VS_PART_DEVICE] = row->device_ns,
 		[VS_PART_TOTAL] = row->total_ns,
 	};

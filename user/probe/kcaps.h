@@ -24,6 +24,7 @@
 	X(block_rq_insert)           \
 	X(block_rq_issue)            \
 	X(block_rq_complete)         \
+	X(block_rq_merge)            \
 	X(sched_process_exec)        \
 	X(qdisc_create)              \
 	X(qdisc_reset)

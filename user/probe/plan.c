@@ -8,29 +8,33 @@
 /* A program in its two forms, and the tracepoint that both need. */
 struct form {
 	enum vs_tp tp;
-	const char *typed; /* NULL: there is only the raw one */
+	const char *typed; /* NULL: the raw one serves both ways */
 	const char *raw;
+	bool optional; /* the probe is worth having without it */
 };
 
-static const struct form drops_forms[] = { { VS_TP_kfree_skb, "vs_tap_free", "vs_tap_free_raw" } };
+static const struct form drops_forms[] = { { VS_TP_kfree_skb, "vs_tap_free", "vs_tap_free_raw",
+					    false } };
 static const struct form residence_forms[] = {
-	{ VS_TP_net_dev_start_xmit, "vs_tap_xmit", "vs_tap_xmit_raw" },
-	{ VS_TP_skb_copy_datagram_iovec, "vs_tap_copy", "vs_tap_copy_raw" },
+	{ VS_TP_net_dev_start_xmit, "vs_tap_xmit", "vs_tap_xmit_raw", false },
+	{ VS_TP_skb_copy_datagram_iovec, "vs_tap_copy", "vs_tap_copy_raw", false },
 };
-static const struct form learn_forms[] = { { VS_TP_netif_receive_skb, NULL, "vs_tap_learn" } };
+static const struct form learn_forms[] = { { VS_TP_netif_receive_skb, NULL, "vs_tap_learn", false } };
 static const struct form block_forms[] = {
-	{ VS_TP_block_io_start, "vs_block_start", "vs_block_start_raw" },
-	{ VS_TP_block_rq_issue, "vs_block_issue", "vs_block_issue_raw" },
-	{ VS_TP_block_rq_complete, "vs_block_done", "vs_block_done_raw" },
+	{ VS_TP_block_io_start, "vs_block_start", "vs_block_start_raw", false },
+	{ VS_TP_block_rq_issue, "vs_block_issue", "vs_block_issue_raw", false },
+	{ VS_TP_block_rq_complete, "vs_block_done", "vs_block_done_raw", false },
+	{ VS_TP_block_rq_merge, NULL, "vs_block_merged", true },
 };
 static const struct form block_old_forms[] = {
-	{ VS_TP_block_rq_insert, NULL, "vs_block_insert_old" },
-	{ VS_TP_block_rq_issue, NULL, "vs_block_issue_old" },
-	{ VS_TP_block_rq_complete, NULL, "vs_block_done_raw" },
+	{ VS_TP_block_rq_insert, NULL, "vs_block_insert_old", false },
+	{ VS_TP_block_rq_issue, NULL, "vs_block_issue_old", false },
+	{ VS_TP_block_rq_complete, NULL, "vs_block_done_raw", false },
+	{ VS_TP_block_rq_merge, NULL, "vs_block_merged", true },
 };
-static const struct form taps_forms[] = { { VS_TP_qdisc_create, NULL, "vs_tap_up" },
-					 { VS_TP_qdisc_reset, NULL, "vs_tap_down" } };
-static const struct form exec_forms[] = { { VS_TP_sched_process_exec, "vs_exec", "vs_exec_raw" } };
+static const struct form taps_forms[] = { { VS_TP_qdisc_create, NULL, "vs_tap_up", false },
+					 { VS_TP_qdisc_reset, NULL, "vs_tap_down", false } };
+static const struct form exec_forms[] = { { VS_TP_sched_process_exec, "vs_exec", "vs_exec_raw", false } };
 
 static void say(struct vs_plan_probe *p, const char *fmt, ...)
 {
@@ -58,15 +62,19 @@ static void choose(const struct vs_kcaps *caps, unsigned int denied, const struc
 	bool typed = caps->tp_btf && !denied_hook(denied, VS_HOOK_TP_BTF);
 	bool raw = caps->raw_tp && !denied_hook(denied, VS_HOOK_RAW_TP);
 
+	bool has_typed = false;
+
 	p->state = VS_STATE_ABSENT;
 	for (size_t i = 0; i < n; i++) {
-		if (!caps->tp_args[forms[i].tp]) {
+		if (!caps->tp_args[forms[i].tp] && !forms[i].optional) {
 			say(p, "this kernel has no tracepoint %s", vs_tp_name(forms[i].tp));
 			return;
 		}
-		if (!forms[i].typed)
-			typed = false;
+		if (!forms[i].typed && !raw)
+			typed = typed && forms[i].optional;
+		has_typed |= forms[i].typed != NULL;
 	}
+	typed = typed && has_typed;
 	if (!typed && !raw) {
 		say(p, "neither tp_btf nor raw_tp programs can be loaded");
 		return;
@@ -83,9 +91,13 @@ static void choose(const struct vs_kcaps *caps, unsigned int denied, const struc
 	if (!typed && !prefer_raw)
 		say(p, denied_hook(denied, VS_HOOK_TP_BTF) ? "raw_tp: tp_btf was denied" :
 							     "raw_tp: tp_btf does not load here");
-	p->programs_n = (uint32_t)n;
-	for (size_t i = 0; i < n; i++)
-		p->programs[i] = typed ? forms[i].typed : forms[i].raw;
+	for (size_t i = 0; i < n; i++) {
+		const char *program = typed && forms[i].typed ? forms[i].typed : forms[i].raw;
+
+		if (!caps->tp_args[forms[i].tp] || (program == forms[i].raw && !raw))
+			continue;
+		p->programs[p->programs_n++] = program;
+	}
 }
 
 #define CHOOSE(forms, prefer_raw, p) \

@@ -27,7 +27,7 @@ enum vs_hook {
 
 enum vs_state { VS_STATE_ABSENT, VS_STATE_FAILED, VS_STATE_FALLBACK, VS_STATE_ACTIVE };
 
-#define VS_PLAN_PROGRAMS 4
+#define VS_PLAN_PROGRAMS 5
 
 /* A probe is what gives one group of metrics: all of its programs or none. */
 struct vs_plan_probe {

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Any bytes as a VMM's command line. To run, from the top of the repository:
+ *
+ *   clang -std=gnu17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \
+ *         -Iuser -Ibpf tests/fuzz/fuzz_cmdline.c user/discover/cmdline.c \
+ *         user/base/text.c -ljansson -o build/fuzz_cmdline
+ *   build/fuzz_cmdline -max_total_time=60 -max_len=4096
+ */
+#include "discover/cmdline.h"
+
+#include <jansson.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(const char *s)
+{
+	json_t *j = json_string(s); /* NULL unless it is valid UTF-8 */
+
+	if (!j)
+		abort();
+	json_decref(j);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct vs_cmdline c;
+
+	vs_cmdline_parse((const char *)data, size, &c);
+	check(c.name);
+	check(c.uuid);
+	for (uint32_t i = 0; i < c.images_n; i++) {
+		check(c.images[i].path);
+		check(c.images[i].target);
+	}
+	return 0;
+}

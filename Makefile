@@ -76,7 +76,11 @@ build/tests/harness/%: tests/harness/%.c
 
 harness: $(HARNESS) ## build the test drivers
 
-check: $(UNIT) ## unit tests: no root, no network
+lint: ## rules of the tree: layers, no version checks
+	scripts/check-layers --self-test
+	scripts/check-layers
+
+check: lint $(UNIT) ## unit tests: no root, no network
 	@fail=0; for t in $(UNIT); do \
 		echo "== $$t"; ./$$t || fail=1; done; exit $$fail
 
@@ -85,9 +89,8 @@ test: ## everything: unit tests, then end to end on this kernel (root)
 
 install: all ## install below DESTDIR (PREFIX=/usr)
 	install -D -m 755 build/virtscope $(DESTDIR)$(PREFIX)/bin/virtscope
-	install -D -m 644 docs/report.schema.json $(DESTDIR)$(PREFIX)/share/doc/virtscope/report.schema.json
-	install -D -m 644 docs/event.schema.json $(DESTDIR)$(PREFIX)/share/doc/virtscope/event.schema.json
-	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/virtscope/README.md
+	for f in README.md LICENSE $(wildcard docs/*.md docs/*.json); do \
+		install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/doc/virtscope/$${f##*/} || exit 1; done
 
 clean: ## remove what was built (keeps the guest kernel)
 	rm -rf build/user build/bpf build/skel build/san build/tests build/virtscope

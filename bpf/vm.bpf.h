@@ -8,18 +8,14 @@
 
 #define VS_PF_KTHREAD 0x00200000
 
-/* The VM that the current task works for: a thread of the VMM, or a kernel
- * thread that has borrowed its address space (vhost workers up to 6.3). */
-static __always_inline struct vs_vm_ref *vs_vm_of_current(void)
+/* A kernel thread that has borrowed a VMM's address space (vhost workers up to
+ * 6.3) works for that VM. */
+static __noinline struct vs_vm_ref *vm_of_kthread(void)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct vs_vm_ref *ref = bpf_map_lookup_elem(&vs_task, &tgid);
-	struct task_struct *t;
+	struct task_struct *t = (void *)bpf_get_current_task();
 	struct mm_struct *mm;
+	__u32 tgid;
 
-	if (ref)
-		return ref;
-	t = (void *)bpf_get_current_task();
 	if (!(BPF_CORE_READ(t, flags) & VS_PF_KTHREAD))
 		return 0;
 	mm = BPF_CORE_READ(t, mm);
@@ -27,6 +23,15 @@ static __always_inline struct vs_vm_ref *vs_vm_of_current(void)
 		return 0;
 	tgid = BPF_CORE_READ(mm, owner, tgid);
 	return bpf_map_lookup_elem(&vs_task, &tgid);
+}
+
+/* The VM that the current task works for, NULL for none. */
+static __always_inline struct vs_vm_ref *vs_vm_of_current(void)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct vs_vm_ref *ref = bpf_map_lookup_elem(&vs_task, &tgid);
+
+	return ref ? ref : vm_of_kthread();
 }
 
 /* Is this a device that a VMM may hold: tun, tap or macvtap? */

@@ -29,7 +29,7 @@ struct daemon {
 	struct vs_control *control;
 	struct vs_sample sample;
 	uint64_t lost_told[VS_LOST__N];
-	uint64_t sink_lost_told;
+	uint64_t recursion_told, slots_told, sink_lost_told;
 	uint32_t ticks;
 	struct utsname uts;
 };
@@ -143,25 +143,40 @@ static void on_burst_due(void *data, const struct vs_burst_finding *f)
 		       (json_int_t)f->count, "over_s", (double)f->over_ns / 1e9));
 }
 
+static uint64_t recursion_misses(const struct vs_self_sample *self)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < self->programs_n; i++)
+		n += self->programs[i].recursion_misses;
+	return n;
+}
+
+/* Tells what was lost since *told, if anything, and moves *told on. */
+static void tell_loss(struct daemon *d, const char *reason, const char *help, uint64_t now,
+		      uint64_t *told)
+{
+	uint64_t n = now - *told;
+
+	*told = now;
+	if (n)
+		emit(d, "self.lost", "warning", NULL,
+		     json_pack("{s:s,s:I,s:s}", "reason", reason, "count", (json_int_t)n, "help",
+			       help));
+}
+
 static void tell_losses(struct daemon *d)
 {
-	uint64_t sink_lost = d->sink_ops->lost(d->sink);
+	const struct vs_self_sample *self = &d->sample.self;
 
-	for (uint32_t i = 0; i < VS_LOST__N; i++) {
-		uint64_t n = d->sample.self.lost[i] - d->lost_told[i];
-
-		d->lost_told[i] = d->sample.self.lost[i];
-		if (n)
-			emit(d, "self.lost", "warning", NULL,
-			     json_pack("{s:s,s:I,s:s}", "reason", vs_lost_name(i), "count",
-				       (json_int_t)n, "help", vs_lost_help(i)));
-	}
-	if (sink_lost != d->sink_lost_told)
-		emit(d, "self.lost", "error", NULL,
-		     json_pack("{s:s,s:I,s:s}", "reason", "events", "count",
-			       (json_int_t)(sink_lost - d->sink_lost_told), "help",
-			       "events that could not be written"));
-	d->sink_lost_told = sink_lost;
+	for (uint32_t i = 0; i < VS_LOST__N; i++)
+		tell_loss(d, vs_lost_name(i), vs_lost_help(i), self->lost[i], &d->lost_told[i]);
+	tell_loss(d, "recursion_misses", "a program was skipped: it was interrupted by itself",
+		  recursion_misses(self), &d->recursion_told);
+	tell_loss(d, "slots_full", "a VM or vNIC for which no slot was left", self->slots_full,
+		  &d->slots_told);
+	tell_loss(d, "events", "events that could not be written", d->sink_ops->lost(d->sink),
+		  &d->sink_lost_told);
 }
 
 static void on_tick(void *data, int fd)

@@ -134,7 +134,7 @@ static const struct option options[] = {
 	  "measure for so long (default 5); Ctrl-C ends it early and reports so far",
 	  "a number from 0.01 to 86400" },
 	{ "json", 'j', NULL, VS_CMD_REPORT | VS_CMD_DOCTOR, set_json,
-	  "one JSON object instead of text (docs/report.schema.json)", NULL },
+	  "one JSON object instead of text", NULL },
 	{ "histogram", 'H', NULL, VS_CMD_REPORT, set_histogram,
 	  "print the latency histograms themselves, too", NULL },
 	{ "standalone", 0, NULL, VS_CMD_REPORT, set_standalone,

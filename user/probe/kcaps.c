@@ -125,7 +125,6 @@ void vs_kcaps_done(struct vs_kcaps *caps)
 const char *vs_kcaps_reason(struct vs_kcaps *caps, uint32_t reason)
 {
 	static const char prefix[] = "SKB_DROP_REASON_";
-	static char others[32][32]; /* subsystems' reasons: few, kept for good */
 	const struct btf_type *t;
 	const struct btf_enum *e;
 	int id;
@@ -142,14 +141,14 @@ const char *vs_kcaps_reason(struct vs_kcaps *caps, uint32_t reason)
 			continue;
 		return vs_text_starts(name, prefix) ? name + sizeof(prefix) - 1 : name;
 	}
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+	for (size_t i = 0; i < sizeof(caps->others) / sizeof(caps->others[0]); i++) {
 		char want[32];
 
 		(void)snprintf(want, sizeof(want), "SUBSYS_%u_%u", reason >> 16, reason & 0xffff);
-		if (!others[i][0])
-			memcpy(others[i], want, sizeof(want));
-		if (strcmp(others[i], want) == 0)
-			return others[i];
+		if (!caps->others[i][0])
+			memcpy(caps->others[i], want, sizeof(want));
+		if (strcmp(caps->others[i], want) == 0)
+			return caps->others[i];
 	}
 	return "SUBSYS_OTHER";
 }

@@ -47,6 +47,7 @@ struct vs_kcaps {
 	uint32_t qdisc_drop; /* number of the reason QDISC_DROP, 0 if there is none */
 	uint8_t tp_args[VS_TP__N]; /* arguments of a tracepoint; 0: absent */
 	struct btf *vmlinux;	   /* NULL without btf */
+	char others[32][32];	   /* names made for reasons of other subsystems */
 };
 
 /**
@@ -61,7 +62,7 @@ const char *vs_tp_name(enum vs_tp tp);
 
 /**
  * vs_kcaps_reason() - name of a drop reason, without its prefix.
- * Return: static or interned text, "" for reason 0 and without BTF. Numbers
+ * Return: text that lives as long as @caps, "" for reason 0 and without BTF. Numbers
  * that no enum holds (of other subsystems) come as "SUBSYS_n_m".
  */
 const char *vs_kcaps_reason(struct vs_kcaps *caps, uint32_t reason);

@@ -6,6 +6,14 @@
 #include <string.h>
 #include <uthash.h>
 
+/* The places of one reason; more than so many share the last entry. */
+#define PLACES 8
+struct place {
+	uint64_t address;
+	uint64_t base; /* count when the series' base was taken */
+	uint64_t now;
+};
+
 struct series {
 	struct {
 		uint64_t vnic_uid;
@@ -16,9 +24,11 @@ struct series {
 	uint64_t noted_ns;	/* 0: no burst waits */
 	uint64_t told_ns;	/* 0: never */
 	uint64_t sum;		/* in the sample under way */
-	uint64_t most;
+	uint64_t most; /* lost since the base at the place that lost most */
 	bool present;
-	const struct vs_drop_sample *where;
+	const struct vs_drop_sample *where; /* that place; of the sample under way */
+	uint32_t places_n;
+	struct place places[PLACES];
 	UT_hash_handle hh;
 };
 
@@ -85,9 +95,30 @@ static struct series *series_of(struct vs_burst_detector *d, const struct vs_dro
 	return s;
 }
 
+static struct place *place_of(struct series *s, uint64_t address)
+{
+	for (uint32_t i = 0; i < s->places_n; i++)
+		if (s->places[i].address == address)
+			return &s->places[i];
+	if (s->places_n == PLACES)
+		return &s->places[PLACES - 1];
+	s->places[s->places_n] = (struct place){ .address = address };
+	return &s->places[s->places_n++];
+}
+
+/* From here on is counted what the next event tells. */
+static void set_base(struct series *s, uint64_t now_ns)
+{
+	s->base = s->sum;
+	s->base_ns = now_ns;
+	for (uint32_t i = 0; i < s->places_n; i++)
+		s->places[i].base = s->places[i].now;
+}
+
 static void sum_up(struct vs_burst_detector *d, const struct vs_sample *sample)
 {
 	struct series *s, *tmp;
+	struct place *place;
 
 	HASH_ITER(hh, d->all, s, tmp)
 	{
@@ -105,9 +136,11 @@ static void sum_up(struct vs_burst_detector *d, const struct vs_sample *sample)
 			continue;
 		s->present = true;
 		s->sum += row->count;
-		if (!s->where || row->count > s->most) {
+		place = place_of(s, row->address);
+		place->now = row->count;
+		if (!s->where || row->count - place->base > s->most) {
 			s->where = row;
-			s->most = row->count;
+			s->most = row->count - place->base;
 		}
 	}
 }
@@ -146,11 +179,11 @@ void vs_burst_tick(struct vs_burst_detector *d, const struct vs_sample *sample, 
 		if (!quiet)
 			continue; /* the base stays: the next event carries it all */
 		if (!s->noted_ns) {
-			s->base = s->sum;
-			s->base_ns = now;
+			set_base(s, now);
 			continue;
 		}
-		if (now - s->noted_ns < VS_BURST_SETTLE_NS)
+		/* signed: a note may be younger than the sample */
+		if ((int64_t)(now - s->noted_ns) < (int64_t)VS_BURST_SETTLE_NS)
 			continue;
 		if (s->sum - s->base >= VS_BURST_MIN) {
 			struct vs_burst_finding f = { .vnic_uid = s->key.vnic_uid,
@@ -164,8 +197,7 @@ void vs_burst_tick(struct vs_burst_detector *d, const struct vs_sample *sample, 
 			fn(data, &f);
 			s->told_ns = now;
 		}
-		s->base = s->sum;
-		s->base_ns = now;
+		set_base(s, now);
 		s->noted_ns = 0;
 	}
 	d->last_tick_ns = now;

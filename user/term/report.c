@@ -9,17 +9,19 @@
 
 #define CELL 16
 
-static const struct vs_term_options *opt;
-static FILE *out;
+struct term {
+	FILE *out;
+	const struct vs_term_options *options;
+};
 
-static const char *colour(const char *code)
+static const char *colour(const struct term *t, const char *code)
 {
-	return opt->colour ? code : "";
+	return t->options->colour ? code : "";
 }
-#define BOLD  colour("\033[1m")
-#define RED   colour("\033[1;31m")
-#define DIM   colour("\033[2m")
-#define PLAIN colour("\033[0m")
+#define BOLD  colour(t, "\033[1m")
+#define RED   colour(t, "\033[1;31m")
+#define DIM   colour(t, "\033[2m")
+#define PLAIN colour(t, "\033[0m")
 
 static json_t *at(const json_t *j, const char *key)
 {
@@ -31,15 +33,6 @@ static const char *text(const json_t *j, const char *key)
 	const char *s = json_string_value(at(j, key));
 
 	return s ? s : "-";
-}
-
-/* A name that a guest or its owner chose. */
-static void put_name(const char *name)
-{
-	char safe[1024];
-
-	(void)vs_text_printable(safe, sizeof(safe), name);
-	(void)fputs(safe, out);
 }
 
 /* 1234567 -> "1,234,567" */
@@ -101,31 +94,31 @@ static const char *duration(const json_t *us, char dst[CELL])
 	return dst;
 }
 
-static void histogram(const char *title, const json_t *dist)
+static void histogram(const struct term *t, const char *title, const json_t *dist)
 {
 	const json_t *rows = at(dist, "buckets"), *row;
 	json_int_t most = 0;
 	size_t i;
 
-	if (!opt->histogram || !json_array_size(rows))
-		return;
 	json_array_foreach(rows, i, row)
 		if (json_integer_value(json_array_get(row, 1)) > most)
 			most = json_integer_value(json_array_get(row, 1));
-	(void)fprintf(out, "      %s%s%s\n", DIM, title, PLAIN);
+	if (!t->options->histogram || most <= 0)
+		return;
+	(void)fprintf(t->out, "      %s%s%s\n", DIM, title, PLAIN);
 	json_array_foreach(rows, i, row)
 	{
 		json_int_t n = json_integer_value(json_array_get(row, 1));
 		int stars = (int)((n * 40 + most - 1) / most);
 		char edge[CELL];
 
-		(void)fprintf(out, "      %10s %10lld |%.*s\n",
+		(void)fprintf(t->out, "      %10s %10lld |%.*s\n",
 			      duration(json_array_get(row, 0), edge), (long long)n, stars,
 			      "****************************************");
 	}
 }
 
-static void drops(const json_t *rows, const char *dir)
+static void drops(const struct term *t, const json_t *rows, const char *dir)
 {
 	const json_t *d;
 	size_t i;
@@ -135,19 +128,19 @@ static void drops(const json_t *rows, const char *dir)
 		bool loss = strcmp(text(d, "class"), "loss") == 0;
 		char n[CELL * 2];
 
-		(void)fprintf(out, "    %s%s %-8s %10s  %-6s %-24s %s%s\n", loss ? RED : DIM, dir,
+		(void)fprintf(t->out, "    %s%s %-8s %10s  %-6s %-24s %s%s\n", loss ? RED : DIM, dir,
 			      text(d, "class"), whole(at(d, "count"), n), text(d, "site"),
 			      text(d, "reason"), text(d, "location"), PLAIN);
 	}
 }
 
-static void vnic_line(const json_t *vnic, const char *dir, double seconds)
+static void vnic_line(const struct term *t, const json_t *vnic, const char *dir, double seconds)
 {
 	const json_t *d = at(vnic, dir);
 	char a[CELL * 2], b[CELL], c[CELL], e[CELL * 2], f[CELL * 2], g[CELL * 2];
 	bool lost = json_integer_value(at(d, "drops_total")) > 0;
 
-	(void)fprintf(out, "  %-15.15s  %-2s %14s %10s %10s  %s%10s%s %10s %10s\n",
+	(void)fprintf(t->out, "  %-15.15s  %-2s %14s %10s %10s  %s%10s%s %10s %10s\n",
 		      strcmp(dir, "rx") == 0 ? text(vnic, "name") : "", dir,
 		      whole(at(d, "packets"), a), per_second(at(d, "packets"), seconds, 1, "/s", b),
 		      per_second(at(d, "bytes"), seconds, 8, "bit/s", c), lost ? RED : "",
@@ -155,36 +148,36 @@ static void vnic_line(const json_t *vnic, const char *dir, double seconds)
 		      whole(at(d, "kernel_dropped"), f), whole(at(d, "unexplained"), g));
 }
 
-static void vnics(const json_t *list, double seconds)
+static void vnics(const struct term *t, const json_t *list, double seconds)
 {
 	const json_t *v;
 	size_t i;
 
 	if (!json_array_size(list))
 		return;
-	(void)fprintf(out, "  %s%-15s  %-2s %14s %10s %10s  %10s %10s %10s%s\n", DIM, "vNIC", "",
+	(void)fprintf(t->out, "  %s%-15s  %-2s %14s %10s %10s  %10s %10s %10s%s\n", DIM, "vNIC", "",
 		      "packets", "rate", "bandwidth", "drops", "by kernel", "unexplain.", PLAIN);
 	json_array_foreach(list, i, v)
 	{
 		const json_t *r = at(at(v, "rx"), "residence_us");
 		char a[CELL * 2], p50[CELL], p90[CELL], p99[CELL], max[CELL];
 
-		vnic_line(v, "rx", seconds);
-		vnic_line(v, "tx", seconds);
+		vnic_line(t, v, "rx", seconds);
+		vnic_line(t, v, "tx", seconds);
 		if (strcmp(text(v, "netns"), "host") != 0)
-			(void)fprintf(out, "    %sin namespace %s%s\n", DIM, text(v, "netns"), PLAIN);
-		(void)fprintf(out,
+			(void)fprintf(t->out, "    %sin namespace %s%s\n", DIM, text(v, "netns"), PLAIN);
+		(void)fprintf(t->out,
 			      "    waits for the guest:  p50 %s  p90 %s  p99 %s  max %s  %s(%s samples)%s\n",
 			      duration(at(r, "p50"), p50), duration(at(r, "p90"), p90),
 			      duration(at(r, "p99"), p99), duration(at(r, "max"), max), DIM,
 			      whole(at(r, "samples"), a), PLAIN);
-		drops(at(at(v, "rx"), "drops"), "rx");
-		drops(at(at(v, "tx"), "drops"), "tx");
-		histogram("residence", r);
+		drops(t, at(at(v, "rx"), "drops"), "rx");
+		drops(t, at(at(v, "tx"), "drops"), "tx");
+		histogram(t, "residence", r);
 	}
 }
 
-static void disks(const json_t *list, double seconds)
+static void disks(const struct term *t, const json_t *list, double seconds)
 {
 	const json_t *d, *op;
 	const char *name;
@@ -192,7 +185,7 @@ static void disks(const json_t *list, double seconds)
 
 	if (!json_array_size(list))
 		return;
-	(void)fprintf(out, "  %s%-10s %-8s %-7s %10s %9s %9s %5s %8s %8s %8s  %8s %8s%s\n", DIM, "disk",
+	(void)fprintf(t->out, "  %s%-10s %-8s %-7s %10s %9s %9s %5s %8s %8s %8s  %8s %8s%s\n", DIM, "disk",
 		      "layer", "op", "requests", "rate", "bytes", "err", "p50", "p99", "max",
 		      "queue99", "device99", PLAIN);
 	json_array_foreach(list, i, d)
@@ -201,32 +194,32 @@ static void disks(const json_t *list, double seconds)
 
 		json_object_foreach(at(d, "ops"), name, op)
 		{
-			const json_t *t = at(op, "total_us");
+			const json_t *total = at(op, "total_us");
 			char n[CELL * 2], rate[CELL], bytes[CELL], err[CELL * 2], p50[CELL],
 				p99[CELL], max[CELL], q[CELL], dev[CELL];
 
 			if (!json_integer_value(at(op, "count")))
 				continue;
-			(void)fprintf(out,
+			(void)fprintf(t->out,
 				      "  %-10.10s %-8s %-7s %10s %9s %9s %5s %8s %8s %8s  %8s %8s\n",
 				      first ? text(d, "device") : "", first ? text(d, "layer") : "",
 				      name, whole(at(op, "count"), n),
 				      per_second(at(op, "count"), seconds, 1, "/s", rate),
 				      scaled((double)json_integer_value(at(op, "bytes")), "B", bytes),
-				      whole(at(op, "errors"), err), duration(at(t, "p50"), p50),
-				      duration(at(t, "p99"), p99), duration(at(t, "max"), max),
+				      whole(at(op, "errors"), err), duration(at(total, "p50"), p50),
+				      duration(at(total, "p99"), p99), duration(at(total, "max"), max),
 				      duration(at(at(op, "queue_us"), "p99"), q),
 				      duration(at(at(op, "device_us"), "p99"), dev));
 			first = false;
-			histogram(name, t);
+			histogram(t, name, total);
 		}
 		if (first)
-			(void)fprintf(out, "  %-10.10s %-8s idle\n", text(d, "device"),
+			(void)fprintf(t->out, "  %-10.10s %-8s idle\n", text(d, "device"),
 				      text(d, "layer"));
 		if (json_is_string(at(d, "backing"))) {
-			(void)fprintf(out, "    %son ", DIM);
-			put_name(text(d, "backing"));
-			(void)fprintf(out, "%s\n", PLAIN);
+			(void)fprintf(t->out, "    %son ", DIM);
+			(void)fputs(text(d, "backing"), t->out);
+			(void)fprintf(t->out, "%s\n", PLAIN);
 		}
 	}
 }
@@ -239,22 +232,22 @@ static const char *share(const json_t *ratio, char dst[CELL])
 	return dst;
 }
 
-static void vm(const json_t *v, double seconds)
+static void vm(const struct term *t, const json_t *v, double seconds)
 {
 	char cpu[CELL], steal[CELL], memory[CELL];
 	const json_t *im;
 	size_t i;
 
-	(void)fprintf(out, "\n%sVM ", BOLD);
-	put_name(text(v, "name"));
-	(void)fprintf(out, "%s  pid %lld  uuid %s", PLAIN,
+	(void)fprintf(t->out, "\n%sVM ", BOLD);
+	(void)fputs(text(v, "name"), t->out);
+	(void)fprintf(t->out, "%s  pid %lld  uuid %s", PLAIN,
 		      (long long)json_integer_value(at(v, "pid")), text(v, "uuid"));
 	if (json_is_false(at(v, "running")))
-		(void)fprintf(out, "  ended");
+		(void)fprintf(t->out, "  ended");
 	if (json_is_integer(at(at(v, "cpu"), "vcpus")))
-		(void)fprintf(out, "  %lld vCPU",
+		(void)fprintf(t->out, "  %lld vCPU",
 			      (long long)json_integer_value(at(at(v, "cpu"), "vcpus")));
-	(void)fprintf(out, "  CPU %s  steal %s  memory %s\n",
+	(void)fprintf(t->out, "  CPU %s  steal %s  memory %s\n",
 		      share(at(at(v, "cpu"), "utilization_ratio"), cpu),
 		      share(at(at(v, "cpu"), "steal_ratio"), steal),
 		      json_is_integer(at(at(v, "memory"), "used_bytes")) ?
@@ -263,63 +256,98 @@ static void vm(const json_t *v, double seconds)
 			      "-");
 	json_array_foreach(at(v, "images"), i, im)
 	{
-		(void)fprintf(out, "  %simage ", DIM);
-		put_name(text(im, "path"));
-		(void)fprintf(out, "%s\n", PLAIN);
+		(void)fprintf(t->out, "  %simage ", DIM);
+		(void)fputs(text(im, "path"), t->out);
+		(void)fprintf(t->out, "%s\n", PLAIN);
 	}
-	vnics(at(v, "vnics"), seconds);
-	disks(at(v, "disks"), seconds);
+	vnics(t, at(v, "vnics"), seconds);
+	disks(t, at(v, "disks"), seconds);
 	if (!json_array_size(at(v, "disks")))
-		(void)fprintf(out, "  %sno disk requests seen yet%s\n", DIM, PLAIN);
+		(void)fprintf(t->out, "  %sno disk requests seen yet%s\n", DIM, PLAIN);
 }
 
-static void self(const json_t *s)
+static void self(const struct term *t, const json_t *s)
 {
 	const json_t *n;
 	const char *reason;
 	bool any = false;
 	char rss[CELL];
 
-	(void)fprintf(out, "\n%sself%s  CPU %.2f %%  memory %s  lost:", BOLD, PLAIN,
+	(void)fprintf(t->out, "\n%sself%s  CPU %.2f %%  memory %s  lost:", BOLD, PLAIN,
 		      json_number_value(at(s, "cpu_ratio")) * 100,
 		      scaled((double)json_integer_value(at(s, "rss_bytes")), "B", rss));
 	json_object_foreach(at(s, "lost"), reason, n)
 	{
 		if (!json_integer_value(n))
 			continue;
-		(void)fprintf(out, " %s %lld", reason, (long long)json_integer_value(n));
+		(void)fprintf(t->out, " %s %lld", reason, (long long)json_integer_value(n));
 		any = true;
 	}
-	(void)fprintf(out, "%s\n", any ? "" : " nothing");
+	(void)fprintf(t->out, "%s\n", any ? "" : " nothing");
 }
 
-void vs_term_report(FILE *to, const json_t *report, const struct vs_term_options *options)
+/*
+ * A copy of which no string can steer a terminal. Names of guests, files and
+ * devices are somebody else's; rather than to trust each place that prints one,
+ * nothing else is printed.
+ */
+static json_t *harmless(const json_t *j)
 {
+	const char *key;
+	json_t *copy, *v;
+	char safe[4096];
+	size_t i;
+
+	switch (json_typeof(j)) {
+	case JSON_STRING:
+		(void)vs_text_printable(safe, sizeof(safe), json_string_value(j));
+		return json_string(safe);
+	case JSON_ARRAY:
+		copy = json_array();
+		json_array_foreach(j, i, v)
+			(void)json_array_append_new(copy, harmless(v));
+		return copy;
+	case JSON_OBJECT:
+		copy = json_object();
+		json_object_foreach((json_t *)j, key, v)
+		{
+			(void)vs_text_printable(safe, sizeof(safe), key);
+			(void)json_object_set_new(copy, safe, harmless(v));
+		}
+		return copy;
+	default:
+		return json_deep_copy(j);
+	}
+}
+
+void vs_term_report(FILE *out, const json_t *whole_report, const struct vs_term_options *options)
+{
+	const struct term term = { .out = out, .options = options }, *t = &term;
+	json_t *report = harmless(whole_report);
 	const json_t *v, *p, *none = at(report, "unattributed");
 	double seconds = json_number_value(at(report, "duration_s"));
 	const char *name;
 	size_t i;
 
-	out = to;
-	opt = options;
-	(void)fprintf(out, "virtscope  %s  Linux %s  %.1f s from %.19sZ  (%s)\n", text(report, "host"),
+	(void)fprintf(t->out, "virtscope  %s  Linux %s  %.1f s from %.19sZ  (%s)\n", text(report, "host"),
 		      text(report, "kernel"), seconds, text(report, "start"),
 		      text(report, "running_as"));
 	json_object_foreach(at(report, "probes"), name, p)
 		if (strcmp(text(p, "state"), "active") != 0 &&
 		    !vs_text_starts(text(p, "reason"), "not needed"))
-			(void)fprintf(out, "  %sprobe %s %s: %s%s\n", DIM, name, text(p, "state"),
+			(void)fprintf(t->out, "  %sprobe %s %s: %s%s\n", DIM, name, text(p, "state"),
 				      text(p, "reason"), PLAIN);
 	if (!json_array_size(at(report, "vms")))
-		(void)fprintf(out, "\nNo VM is running here.\n");
+		(void)fprintf(t->out, "\nNo VM is running here.\n");
 	json_array_foreach(at(report, "vms"), i, v)
-		vm(v, seconds);
+		vm(t, v, seconds);
 	if (json_array_size(at(none, "disks")) || json_array_size(at(none, "drops"))) {
-		(void)fprintf(out, "\n%sunattributed%s (seen, but no VM can be named)\n", BOLD, PLAIN);
-		disks(at(none, "disks"), seconds);
-		drops(at(none, "drops"), "  ");
+		(void)fprintf(t->out, "\n%sunattributed%s (seen, but no VM can be named)\n", BOLD, PLAIN);
+		disks(t, at(none, "disks"), seconds);
+		drops(t, at(none, "drops"), "  ");
 	}
-	self(at(report, "self"));
+	self(t, at(report, "self"));
+	json_decref(report);
 }
 
 bool vs_term_wants_colour(FILE *f)

@@ -69,8 +69,13 @@ static void image_of_blockdev(struct vs_cmdline *c, const char *arg, size_t len)
 	char path[1024], id[64] = "";
 
 	if (len && arg[0] == '{') {
-		json_t *j = json_loadb(arg, len, 0, NULL), *file = json_object_get(j, "filename");
+		json_t *j = json_loadb(arg, len, 0, NULL), *file = NULL, *node = j;
 
+		/* A format driver names its file, or the node below it does. */
+		for (int depth = 0; json_is_object(node) && !file && depth < 8; depth++) {
+			file = json_object_get(node, "filename");
+			node = json_object_get(node, "file");
+		}
 		if (json_is_string(file))
 			add_image(c, json_string_value(file), json_string_length(file), "");
 		json_decref(j);
@@ -80,6 +85,20 @@ static void image_of_blockdev(struct vs_cmdline *c, const char *arg, size_t len)
 	    option(arg, len, "file.filename", path, sizeof(path)) > 0) {
 		add_image(c, path, strlen(path), id);
 	}
+}
+
+/* 8-4-4-4-12 hexadecimal digits (RFC 9562, section 4). */
+static bool is_uuid(const char *s, size_t len)
+{
+	if (len != VS_UUID__N - 1)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash ? s[i] != '-' : !isxdigit((unsigned char)s[i]))
+			return false;
+	}
+	return true;
 }
 
 static void take(struct vs_cmdline *c, const char *opt, const char *arg, size_t len)
@@ -92,12 +111,7 @@ static void take(struct vs_cmdline *c, const char *opt, const char *arg, size_t 
 			return;
 		(void)vs_text_utf8(c->name, sizeof(c->name), text, strlen(text));
 	} else if (strcmp(opt, "uuid") == 0) {
-		size_t i;
-
-		for (i = 0; i < len && i < VS_UUID__N - 1; i++)
-			if (!isxdigit((unsigned char)arg[i]) && arg[i] != '-')
-				return;
-		if (len != VS_UUID__N - 1)
+		if (!is_uuid(arg, len))
 			return;
 		memcpy(c->uuid, arg, len);
 		c->uuid[len] = '\0';

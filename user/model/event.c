@@ -38,7 +38,8 @@ int vs_events_open(struct vs_events *e, const char *state_path)
 		return vs_fail(errno, "open '%s': %s (event numbers are kept there)", state_path,
 			       strerror(errno));
 	if (pread(e->state_fd, line, sizeof(line) - 1, 0) > 0 &&
-	    sscanf(line, "%36s %" SCNu64, boot, &seq) == 2 && strcmp(boot, e->boot_id) == 0)
+	    sscanf(line, "%36s %" SCNu64, boot, &seq) == 2 && strcmp(boot, e->boot_id) == 0 &&
+	    seq > 0 && seq < INT64_MAX)
 		e->next_seq = seq;
 	return 0;
 }

@@ -127,8 +127,9 @@ static json_t *vnic_direction(const struct vs_sample *a, const struct vs_sample 
 	json_t *side = json_object(), *rows;
 	uint64_t losses, untold;
 
-	if (n->has_link) {
-		bool base = o && o->has_link;
+	/* Known then, but not read: a difference there is none. */
+	if (n->has_link && (!o || o->has_link)) {
+		bool base = o;
 
 		(void)json_object_set_new(side, "packets",
 					  count(n->packets[dir] - (base ? o->packets[dir] : 0)));

@@ -109,7 +109,7 @@ static void plan_block(const struct vs_kcaps *caps, unsigned int denied, struct 
 		CHOOSE(block_forms, false, p);
 		return;
 	}
-	CHOOSE(block_old_forms, false, p);
+	CHOOSE(block_old_forms, true, p);
 	if (p->state != VS_STATE_ABSENT) {
 		p->state = VS_STATE_FALLBACK;
 		say(p, "no block_io_start: flushes are not seen, submitters known from insert or issue");
@@ -186,7 +186,7 @@ void vs_plan_decide(const struct vs_kcaps *caps, unsigned int denied, struct vs_
 	if (ret->probes[VS_PROBE_DISCOVER_FILES].state == VS_STATE_ACTIVE)
 		say(&ret->probes[VS_PROBE_TAP_LEARN], "not needed: discover.files names devices");
 	else
-		CHOOSE(learn_forms, false, &ret->probes[VS_PROBE_TAP_LEARN]);
+		CHOOSE(learn_forms, true, &ret->probes[VS_PROBE_TAP_LEARN]);
 	for (int i = 0; i < VS_PROBE__COUNT; i++)
 		if (ret->probes[i].programs_n)
 			ret->tier = 1;

@@ -178,17 +178,16 @@ static void on_client(void *data, int fd)
 	}
 	c->got += (size_t)n;
 	c->line[c->got] = '\0';
-	end = strchr(c->line, '\n');
-	if (!end)
-		return;
-	*end = '\0';
-	if (c->request && strcmp(c->line, "stop") == 0) {
-		vs_loop_arm(c->timer, 0);
-		c->got = 0;
-		return;
+	/* Two lines may come at once: a request and its "stop". */
+	while (c->fd >= 0 && (end = strchr(c->line, '\n'))) {
+		*end++ = '\0';
+		if (c->request && strcmp(c->line, "stop") == 0)
+			vs_loop_arm(c->timer, 0);
+		else
+			start_request(c);
+		c->got -= (size_t)(end - c->line);
+		memmove(c->line, end, c->got + 1);
 	}
-	c->got = 0;
-	start_request(c);
 }
 
 static void on_connect(void *data, int fd)
@@ -321,7 +320,9 @@ int vs_control_ask(const char *path, double duration_s, void (*ready)(void), int
 
 	if (fd < 0)
 		return -errno;
-	if (address(path, &addr) || connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
+	if (address(path, &addr))
+		return -ENOENT; /* no daemon can listen there either */
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
 		if (errno == EACCES)
 			return vs_fail(EACCES, "connect to the daemon at '%s': %s", path,
 				       strerror(errno));
@@ -329,7 +330,7 @@ int vs_control_ask(const char *path, double duration_s, void (*ready)(void), int
 	}
 	n = snprintf(line, sizeof(line), "{\"request\":\"report\",\"duration\":%.6f}\n", duration_s);
 	if (send(fd, line, (size_t)n, MSG_NOSIGNAL) != n)
-		return vs_fail(errno, "ask the daemon at '%s': %s", path, strerror(errno));
+		return vs_fail(errno ? errno : EPIPE, "ask the daemon at '%s': %s", path, strerror(errno));
 	for (;;) {
 		struct pollfd p[2] = { { .fd = fd, .events = POLLIN },
 				       { .fd = stop_fd, .events = POLLIN } };
@@ -347,11 +348,11 @@ int vs_control_ask(const char *path, double duration_s, void (*ready)(void), int
 			return vs_fail(r, "wait for the daemon's report: %s (did it end, or was the "
 					  "request refused?)",
 				       strerror(-r));
-		if (r == 1)
-			break;
 		if (ready)
 			ready();
 		ready = NULL;
+		if (r == 1)
+			break;
 	}
 	*ret = read_report(report);
 	return *ret ? 0 : vs_fail(EBADMSG, "read the daemon's report: it is not JSON");

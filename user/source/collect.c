@@ -173,6 +173,12 @@ static void read_drops(struct vs_collect *c)
 	}
 }
 
+/* Rows of one place that differ in what BPF knew stay apart. */
+static uint64_t address_of(const struct vs_drop_key *k)
+{
+	return k->location ^ ((uint64_t)k->flags << 56);
+}
+
 /* The vNIC that a frame without a device came from: the writer's, if it has
  * just one. */
 static const struct vs_vnic_entry *only_vnic(const struct vs_collect *c, uint32_t vm_slot)
@@ -180,6 +186,20 @@ static const struct vs_vnic_entry *only_vnic(const struct vs_collect *c, uint32_
 	const struct vs_vm_entry *vm = c->inv->vm_by_slot[vm_slot];
 
 	return vm->vnics && !vm->vnics->next ? vm->vnics : NULL;
+}
+
+/* Nobody's rows of several VMs may be alike: they are one. */
+static struct vs_drop_sample *unattributed_like(struct vs_sample *s, const struct vs_drop_key *k,
+						const char *symbol)
+{
+	for (size_t i = 0; i < s->drops_n; i++) {
+		struct vs_drop_sample *d = &s->drops[i];
+
+		if (!d->vnic_uid && d->raw_reason == k->reason && d->location == symbol &&
+		    d->address == address_of(k))
+			return d;
+	}
+	return NULL;
 }
 
 static int fill_drops(struct vs_collect *c, struct vs_sample *s)
@@ -213,6 +233,10 @@ static int fill_drops(struct vs_collect *c, struct vs_sample *s)
 		} else if (k->vnic != VS_NONE) {
 			vnic = c->inv->vnic_by_slot[k->vnic];
 		}
+		if (!vnic && (d = unattributed_like(s, k, symbol))) {
+			d->count += c->drop_counts[i];
+			continue;
+		}
 		d = vs_sample_add_drop(s);
 		if (!d)
 			return -ENOMEM;
@@ -220,7 +244,7 @@ static int fill_drops(struct vs_collect *c, struct vs_sample *s)
 		d->kind = kind;
 		d->reason = reason;
 		d->location = symbol;
-		d->address = k->location ^ ((uint64_t)k->flags << 56);
+		d->address = address_of(k);
 		d->raw_reason = k->reason;
 		d->count = c->drop_counts[i];
 		if (vnic && kind.kernel_counts)

@@ -218,7 +218,9 @@ struct vs_disk_key {
 };
 VS_ASSERT_SIZE(struct vs_disk_key, 16);
 
-/* One line of counters, then the buckets. The number of requests is the sum of
+/* One line of counters, then the buckets. The parts of one bucket stand together:
+ * total and device time of a request mostly fall into the same or the next, and
+ * a line of memory that two CPUs write to is what a request costs most. The number of requests is the sum of
  * the buckets of the total; queue_ns is total_ns - device_ns - unissued_ns. */
 struct vs_disk_row {
 	__u64 bytes;
@@ -228,9 +230,9 @@ struct vs_disk_row {
 	__u64 device_ns;
 	__u64 unissued_ns; /* of total_ns: requests that ended without an issue */
 	__u64 pad[2];
-	__u32 n[VS_PART__N][VS_HIST__N];
+	__u32 n[VS_HIST__N][4]; /* by bucket, then by part; the fourth is unused */
 };
-VS_ASSERT_SIZE(struct vs_disk_row, 64 + 3 * 840);
+VS_ASSERT_SIZE(struct vs_disk_row, 64 + 4 * 840);
 
 /* A block request between its start and its completion. */
 struct vs_rq {

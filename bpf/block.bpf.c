@@ -175,6 +175,14 @@ static __always_inline struct vs_disk_row *row_of(struct vs_disk_key *k)
 	return bpf_map_lookup_elem(&vs_disk, k);
 }
 
+static __always_inline void add(struct vs_disk_row *row, __u32 part, __u64 ns)
+{
+	__u32 i = hist_index(ns);
+
+	if (i < VS_HIST__N) /* for the verifier */
+		__sync_fetch_and_add(&row->n[i][part], 1);
+}
+
 static __always_inline int complete(struct request *rq, __u64 key, int error, __u32 bytes,
 				    const bool typed)
 {
@@ -225,14 +233,14 @@ static __always_inline int complete(struct request *rq, __u64 key, int error, __
 	now = bpf_ktime_get_ns();
 	if (by_cgroup)
 		__sync_fetch_and_add(&row->by_cgroup, 1);
-	vs_hist_add(row->n[VS_PART_TOTAL], now - start_ns, 1);
+	add(row, VS_PART_TOTAL, now - start_ns);
 	__sync_fetch_and_add(&row->total_ns, now - start_ns);
 	if (!issue_ns) { /* ended without the device: an error, or an empty flush */
 		__sync_fetch_and_add(&row->unissued_ns, now - start_ns);
 		return 0;
 	}
-	vs_hist_add(row->n[VS_PART_QUEUE], issue_ns - start_ns, 1);
-	vs_hist_add(row->n[VS_PART_DEVICE], now - issue_ns, 1);
+	add(row, VS_PART_QUEUE, issue_ns - start_ns);
+	add(row, VS_PART_DEVICE, now - issue_ns);
 	__sync_fetch_and_add(&row->device_ns, now - issue_ns);
 	return 0;
 }

@@ -31,7 +31,9 @@ static __always_inline struct vs_vm_ref *vs_vm_of_current(void)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct vs_vm_ref *ref = bpf_map_lookup_elem(&vs_task, &tgid);
 
-	return ref ? ref : vm_of_kthread();
+	if (ref)
+		return ref;
+	return vm_of_kthread();
 }
 
 /* Is this a device that a VMM may hold: tun, tap or macvtap? */

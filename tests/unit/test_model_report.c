@@ -105,9 +105,9 @@ static struct vs_disk_sample *add_disk(struct vs_sample *s, uint64_t vm_uid, uin
 	d->row.bytes = 4096ull * n;
 	d->row.total_ns = 2000000ull * n;
 	d->row.device_ns = 1000000ull * n;
-	d->row.n[VS_PART_QUEUE][vs_hist_index(1000000)] = n;
-	d->row.n[VS_PART_DEVICE][vs_hist_index(1000000)] = n;
-	d->row.n[VS_PART_TOTAL][vs_hist_index(2000000)] = n;
+	d->row.n[vs_hist_index(1000000)][VS_PART_QUEUE] = n;
+	d->row.n[vs_hist_index(1000000)][VS_PART_DEVICE] = n;
+	d->row.n[vs_hist_index(2000000)][VS_PART_TOTAL] = n;
 	return d;
 }
 

@@ -79,7 +79,7 @@ static void add_disk(void)
 	d->row.bytes = 4096 * 1234;
 	d->row.total_ns = 1234ull * 2000000;
 	for (int part = 0; part < VS_PART__N; part++)
-		d->row.n[part][vs_hist_index(2000000)] = 1234;
+		d->row.n[vs_hist_index(2000000)][part] = 1234;
 }
 
 /* The line of @text in which @word stands, in a buffer of its own. */

@@ -116,7 +116,8 @@ void vs_disk_part(const struct vs_disk_row *row, uint32_t part, struct vs_hist *
 	};
 
 	ret->sum_ns = sums[part];
-	memcpy(ret->n, row->n[part], sizeof(ret->n));
+	for (uint32_t i = 0; i < VS_HIST__N; i++)
+		ret->n[i] = row->n[i][part];
 }
 
 #define ORDER(a, b, field)                           \

@@ -58,7 +58,7 @@ build/skel/%.skel.h: build/bpf/%.bpf.o
 	$(Q)mkdir -p $(@D)
 	$(Q)$(BPFTOOL) gen skeleton $< name $(*F)_bpf > $@.tmp && mv $@.tmp $@
 
-build/app/options.o build/user/app/main.o: VERSION
+build/user/app/main.o: VERSION
 
 build/san/%.o: %.c | $(SKEL)
 	$(Q)mkdir -p $(@D)
@@ -79,6 +79,7 @@ harness: $(HARNESS) ## build the test drivers
 lint: ## rules of the tree: layers, no version checks
 	scripts/check-layers --self-test
 	scripts/check-layers
+	@! grep -rnE 'LINUX_VERSION_CODE|KERNEL_VERSION\(' bpf user || { echo "facts decide, not versions"; exit 1; }
 
 check: lint $(UNIT) ## unit tests: no root, no network
 	@fail=0; for t in $(UNIT); do \

@@ -27,5 +27,5 @@ $(BENCH_OUT)/tap_loop: tests/bench/tap_loop.c | $(BENCH_OUT)
 
 .PHONY: bench bench-bins
 bench-bins: $(BENCH_BINS)
-bench: build/virtscope $(BENCH_BINS)
+bench: build/virtscope $(BENCH_BINS) ## what it costs, beside what one would run instead (root)
 	/usr/bin/python3 tests/bench/bench.py $(BENCH_ARGS)

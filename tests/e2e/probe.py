@@ -116,15 +116,6 @@ class Report(dict):
     def ops(self, vm, device, op):
         return self.disk(vm, device)["ops"][op]
 
-    def misses(self):
-        """Requests that the probe says it missed: programs that were skipped, rows without room."""
-        lost = self["self"]["lost"]
-        return sum(lost[k] for k in ("recursion_misses", "rq_unseen_end", "rq_untracked", "disk_map_full", "rq_spill_full"))
-
-    def counted(self, mine, truth):
-        """Equal to the truth; a request may be missing only if it is counted as missed, and then few."""
-        return mine == truth or truth - min(self.misses(), 1 + truth // 500) <= mine < truth
-
     def unattributed(self, device, op):
         for disk in self["unattributed"]["disks"]:
             if disk["device"] == device:

@@ -106,7 +106,7 @@ static int ask_daemon(const struct vs_options *o)
 	if (r == -ENOENT)
 		return -1;
 	if (r)
-		return VS_EXIT_FAILED;
+		return r == -EACCES ? VS_EXIT_PERMISSION : VS_EXIT_FAILED;
 	print(o, report);
 	json_decref(report);
 	return VS_EXIT_OK;

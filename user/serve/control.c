@@ -324,7 +324,7 @@ int vs_control_ask(const char *path, double duration_s, void (*ready)(void), int
 		return -ENOENT; /* no daemon can listen there either */
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
 		if (errno == EACCES)
-			return vs_fail(EACCES, "connect to the daemon at '%s': %s", path,
+			return vs_fail(EACCES, "connect to the daemon at '%s': %s (run it as root)", path,
 				       strerror(errno));
 		return -ENOENT;
 	}

@@ -475,6 +475,7 @@ static void fill_self(struct vs_collect *c, struct vs_self_sample *self)
 		for (int cpu = 0; cpu < c->cpus; cpu++)
 			self->lost[i] += c->per_cpu[cpu];
 	}
+	self->lost[VS_LOST_RQ_AGED] += c->inv->rq_aged;
 	self->slots_full = c->inv->slots_full;
 	self->programs_n = vs_loader_programs(c->inv->loader, self->programs, VS_PROGRAM__N);
 	for (int i = 0; i < VS_PROBE__COUNT; i++) {

@@ -79,6 +79,8 @@ struct vs_inventory {
 	uint32_t cgroups;
 	uint64_t home_cookie;	/* of our own network namespace, 0: unknown */
 	uint64_t dirty_ns;	/* last release; 0: maps are tidy */
+	uint64_t aged_ns;	/* when the spilled requests were last looked through */
+	uint64_t rq_aged;	/* of them given up */
 	int links_fd;		/* rtnetlink in our own namespace */
 	vs_change_fn changed;
 	void *data;
@@ -106,8 +108,9 @@ void vs_inventory_scan_processes(struct vs_inventory *inv, bool found);
  * the VMs' cgroups anew. */
 void vs_inventory_scan_files(struct vs_inventory *inv, bool found);
 
-/* Deletes from the maps what released slots left there. Call it once in a
- * while; does nothing when there is nothing to do. */
+/* Deletes from the maps what released slots left there, and once a minute the
+ * block requests in the spill hash whose end never came (older than
+ * VS_RQ_AGE_NS). Call it once in a while; mostly there is nothing to do. */
 void vs_inventory_tidy(struct vs_inventory *inv, uint64_t now_ns);
 
 /* Totals of one link, wherever it lives. Return: 0 or -errno. */

@@ -4,11 +4,13 @@
 
 #include <bpf/bpf.h>
 
+#define RQ_LOOK_NS (60ull * 1000000000ull)
+
 /* Devices of nobody, and of vNICs that are gone. What is still in use is
  * learned anew at its next packet. */
 static void tidy_devices(struct vs_inventory *inv, const struct vs_maps *m)
 {
-	uint64_t key = 0, next;
+	uint64_t key = 0, next = 0;
 	struct vs_dev dev;
 	bool first = true;
 
@@ -52,10 +54,36 @@ static void tidy_bursts(struct vs_inventory *inv, const struct vs_maps *m)
 		(void)bpf_map_delete_elem(m->burst, &key);
 }
 
+static bool rq_is_stale(int map, uint64_t key, uint64_t now_ns)
+{
+	struct vs_rq rq;
+
+	return !bpf_map_lookup_elem(map, &key, &rq) &&
+	       (int64_t)(now_ns - rq.start_ns) > (int64_t)VS_RQ_AGE_NS;
+}
+
+static void age_requests(struct vs_inventory *inv, int map, uint64_t now_ns)
+{
+	uint64_t key = 0, next = 0;
+	bool first = true, more = true;
+
+	for (uint32_t i = 0; more && i <= VS_RQ_SPILL__N; i++) {
+		more = !bpf_map_get_next_key(map, first ? NULL : &key, &next);
+		if (!first && rq_is_stale(map, key, now_ns) && !bpf_map_delete_elem(map, &key))
+			inv->rq_aged++;
+		key = next;
+		first = false;
+	}
+}
+
 void vs_inventory_tidy(struct vs_inventory *inv, uint64_t now_ns)
 {
 	const struct vs_maps *m = vs_loader_maps(inv->loader);
 
+	if (m->rq_spill >= 0 && now_ns - inv->aged_ns >= RQ_LOOK_NS) {
+		inv->aged_ns = now_ns;
+		age_requests(inv, m->rq_spill, now_ns);
+	}
 	if (!inv->dirty_ns || now_ns - inv->dirty_ns < VS_SLOT_REST_NS || m->dev < 0)
 		return;
 	inv->dirty_ns = 0;

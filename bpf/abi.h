@@ -103,13 +103,13 @@ struct vs_dev {
 };
 VS_ASSERT_SIZE(struct vs_dev, 24);
 
-/* The same, remembered per CPU-cache-friendly index; valid for one epoch. */
+/* The same by a hash of the pointer, in half a line of memory; valid for one epoch. */
 struct vs_dev_cached {
 	__u64 dev;
 	__u32 epoch;
 	__u32 ifindex;
 	__u32 vnic;
-	__u32 gen;
+	__u32 pad;
 	__u64 netns_cookie;
 };
 VS_ASSERT_SIZE(struct vs_dev_cached, 32);

@@ -149,7 +149,6 @@ static __always_inline void learn_dev(struct net_device *dev, struct vs_dev_cach
 	c->ifindex = id.ifindex;
 	c->netns_cookie = id.netns_cookie;
 	c->vnic = info.vnic;
-	c->gen = info.gen;
 	barrier();
 	c->epoch = epoch;
 }

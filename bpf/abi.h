@@ -124,11 +124,10 @@ struct vs_vnic {
 	__u64 samples;		/* residences measured */
 	__u64 sample_collision; /* not begun: the place was taken */
 	__u64 sample_aged;	/* others', given up after VS_SAMPLE_AGE_NS when one of ours took the place */
-	__u64 sample_dropped;	/* the sampled packet was freed unread */
 	__u64 drops_untold[2];	/* freed, but the drop map was full; by direction */
 	struct vs_hist residence;
 };
-VS_ASSERT_SIZE(struct vs_vnic, 24 + 6 * 8 + 848);
+VS_ASSERT_SIZE(struct vs_vnic, 24 + 5 * 8 + 848);
 
 #define VS_SAMPLE_AGE_NS     (60ull * 1000000000ull)
 #define VS_SAMPLE_WINDOW_NS  (100ull * 1000000ull)

@@ -385,14 +385,8 @@ static __always_inline int freed(struct sk_buff *skb, __u64 location, __u32 reas
 
 	i = place_of_hash(hash_skb((__u64)skb));
 	f = bpf_map_lookup_elem(&vs_inflight, &i);
-	if (f && f->skb == (__u64)skb) {
-		__u32 slot = f->vnic;
-		struct vs_vnic *v = bpf_map_lookup_elem(&vs_vnic, &slot);
-
-		if (v)
-			__sync_fetch_and_add(&v->sample_dropped, 1);
+	if (f && f->skb == (__u64)skb) /* never read: there is no residence to tell */
 		forget(f, i);
-	}
 
 	if (!dev) {
 		/* A frame refused before it had a device: its writer's. */

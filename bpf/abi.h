@@ -247,6 +247,81 @@ VS_ASSERT_SIZE(struct vs_rq, 40);
 
 #define VS_RQ_AGE_NS (600ull * 1000000000ull)
 
+/*
+ * vhost: a row per virtqueue and worker (a virtqueue may be given to another
+ * worker, and a worker may serve several). Only the worker writes it.
+ */
+#define VS_VIRTQ__N  8192
+#define VS_WAKE__N   16384 /* virtqueues' two wake-up calls each */
+#define VS_LOG2__N   16	   /* buckets by powers of two: 0, 1, 2-3, 4-7, … */
+
+struct vs_virtq_key {
+	__u64 vq; /* the kernel's address of it: a name, never followed */
+	__u32 tid;
+	__u32 pad;
+};
+VS_ASSERT_SIZE(struct vs_virtq_key, 16);
+
+struct vs_virtq {
+	__u64 netns_cookie; /* of the tap behind it; ifindex 0: not known */
+	__u64 sock;	    /* back-end socket for which the tap was looked up */
+	__u32 ifindex;
+	__u32 vm;
+	__u32 gen;
+	__u16 index;	/* queue pair of the tap */
+	__u8 direction; /* VS_DIR_* */
+	__u8 pad;
+	__u64 runs;	      /* of the handler */
+	__u64 unasked;	      /* of them without a wake-up: re-queued by the handler itself */
+	__u64 buffers;	      /* descriptor chains given back to the guest */
+	__u64 busy_ns;	      /* in the handler, on a CPU, not polling */
+	__u64 polled_ns;      /* in the handler, busy-polling for the guest */
+	__u64 signals_due;    /* times that the handler had news for the guest */
+	__u64 signals;	      /* times that it interrupted it */
+	__u64 starved;	      /* runs that ended with packets, but no buffer for them */
+	__u64 starved_ns;     /* waited for buffers, up to the last time that it ended */
+	__u64 starved_at_ns;  /* since then it waits for buffers; 0: it does not */
+	__u64 wait_ns;	      /* from wake-up to handler, in all */
+	__u64 wait_cpu_ns;    /* of it: runnable, without a CPU */
+	__u64 wait_sibling_ns; /* of it: the worker served another virtqueue */
+	__u64 worker_delay_ns; /* the worker's run-queue delay since it was born */
+	struct vs_hist kick;   /* guest's kick to handler */
+	struct vs_hist wake;   /* back-end's wake-up to handler */
+	__u32 batch[VS_LOG2__N]; /* runs by buffers given back */
+	__u32 depth[VS_LOG2__N]; /* rx runs by packets found in the tap's ring */
+};
+VS_ASSERT_SIZE(struct vs_virtq, 16 + 16 + 14 * 8 + 2 * 848 + 2 * 64);
+
+/* What a worker is doing, by its tid. */
+struct vs_worker {
+	__u64 vq;	     /* handler's virtqueue; 0: in none */
+	__u64 begin_ns;
+	__u64 busy_ns;	     /* in handlers so far, runnable or running */
+	__u64 delayed_ns;    /* of it without a CPU */
+	__u64 delay_begin_ns; /* the worker's run-queue delay at the last begin */
+	__u64 delay_end_ns;   /* and at the last end */
+	__u64 poll_begin_ns;
+	__u64 polled_ns; /* in this run */
+	__u64 call;	 /* eventfd about to be signalled */
+	__u32 used;	 /* descriptor chains given back before this run */
+	__u32 pad;
+};
+VS_ASSERT_SIZE(struct vs_worker, 80);
+
+/* A wake-up on its way to its handler, by the address of its work item. */
+struct vs_wake {
+	__u64 at_ns; /* 0: none under way */
+	__u64 vq;    /* learnt from the handler's last run; 0: none yet */
+	__u32 tid;   /* likewise */
+	__u32 pad;
+	__u64 busy_ns; /* the worker's counters at that time */
+	__u64 delayed_ns;
+	__u64 own_ns;
+};
+VS_ASSERT_SIZE(struct vs_wake, 48);
+
+#define VS_WAKE_AGE_NS (60ull * 1000000000ull)
+
 /* Why something was not counted where it belongs. Exported, all of them. */
 #define VS_LOSSES(X)                                                                      \
 	X(DEV_FULL, "dev_map_full", "a network device could not be remembered")           \
@@ -261,6 +336,9 @@ VS_ASSERT_SIZE(struct vs_rq, 40);
 	X(RQ_UNSEEN_END, "rq_unseen_end", "a block request whose completion was not seen")  \
 	X(RQ_AGED, "rq_aged", "a block request given up after 600 s")                     \
 	X(DISK_FULL, "disk_map_full", "a block request for which no row was free")        \
+	X(VHOST_FULL, "vhost_map_full", "a virtqueue, worker or wake-up for which no row was free") \
+	X(VHOST_BROKEN, "vhost_run_broken", "a run of a vhost handler of which begin or end was not seen") \
+	X(VHOST_AGED, "vhost_wake_aged", "a wake-up of a vhost worker given up after 60 s") \
 	X(EVENT_FULL, "event_ring_full", "an event for which the ring had no room")
 enum vs_lost {
 #define X(name, label, help) VS_LOST_##name,
@@ -286,6 +364,7 @@ VS_ASSERT_SIZE(struct vs_event, 40);
 /* A row of the open-files iterator. */
 #define VS_FILE_KVM 1
 #define VS_FILE_TUN 2
+#define VS_FILE_VHOST 3
 struct vs_file {
 	__u32 pid;
 	__u32 fd;

@@ -12,7 +12,8 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-#define TUN_RDEV ((10 << 20) | 200) /* /dev/net/tun, MKDEV(10, 200) */
+#define TUN_RDEV   ((10 << 20) | 200) /* /dev/net/tun, MKDEV(10, 200) */
+#define VHOST_RDEV ((10 << 20) | 238) /* /dev/vhost-net */
 
 SEC("?iter/task_file")
 int vs_files(struct bpf_iter__task_file *ctx)
@@ -39,6 +40,8 @@ int vs_files(struct bpf_iter__task_file *ctx)
 		row.netns_inum = BPF_CORE_READ(dev, nd_net.net, ns.inum);
 		row.queue = BPF_CORE_READ(tfile, queue_index);
 		BPF_CORE_READ_STR_INTO(&row.name, dev, name);
+	} else if (file->f_inode->i_rdev == VHOST_RDEV) {
+		row.kind = VS_FILE_VHOST;
 	} else {
 		d = file->f_path.dentry->d_name.name;
 		if (bpf_probe_read_kernel_str(name, sizeof(name), d) != 7 ||

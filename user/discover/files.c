@@ -105,6 +105,8 @@ static void walk_process(void *data, uint32_t pid)
 			row.kind = VS_FILE_KVM;
 		else if (strcmp(target, "/dev/net/tun") == 0 && !identify_tap(pid, row.fd, &row))
 			row.kind = VS_FILE_TUN;
+		else if (strcmp(target, "/dev/vhost-net") == 0)
+			row.kind = VS_FILE_VHOST;
 		else
 			continue;
 		w->fn(w->data, &row);

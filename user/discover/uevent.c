@@ -41,7 +41,16 @@ uint32_t vs_uevent_parse(const char *text, size_t len)
 	return kvm && pid <= UINT32_MAX ? (uint32_t)pid : 0;
 }
 
-int vs_uevent_read(int fd, void (*fn)(void *data, uint32_t pid), void *data)
+bool vs_uevent_is_module(const char *text, size_t len)
+{
+	const char *path = memchr(text, '@', len);
+	static const char under[] = "@/module/";
+
+	return path && (size_t)(text + len - path) >= sizeof(under) &&
+	       memcmp(path, under, sizeof(under) - 1) == 0;
+}
+
+int vs_uevent_read(int fd, const struct vs_uevent_ops *ops)
 {
 	char buf[8192];
 
@@ -59,6 +68,8 @@ int vs_uevent_read(int fd, void (*fn)(void *data, uint32_t pid), void *data)
 			continue;
 		pid = vs_uevent_parse(buf, (size_t)n);
 		if (pid)
-			fn(data, pid);
+			ops->vm(ops->data, pid);
+		else if (vs_uevent_is_module(buf, (size_t)n))
+			ops->module(ops->data);
 	}
 }

@@ -3,12 +3,12 @@
 
 #include "base/clock.h"
 #include "base/histogram.h"
+#include "model/report_vhost.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Microseconds to the nanosecond: %.17g would print noise. */
-static json_t *us(double ns)
+json_t *vs_report_us(double ns)
 {
 	return json_real(round(ns) / 1000.0);
 }
@@ -30,13 +30,12 @@ static json_t *buckets(const struct vs_hist *h)
 	for (uint32_t i = 0; i < VS_HIST__N; i++)
 		if (h->n[i])
 			(void)json_array_append_new(
-				rows, json_pack("[o,o]", us((double)vs_hist_upper_ns(i)),
+				rows, json_pack("[o,o]", vs_report_us((double)vs_hist_upper_ns(i)),
 						count(h->n[i])));
 	return rows;
 }
 
-/* Percentiles and buckets of @h into @into; null where nothing was seen. */
-static void set_distribution(json_t *into, const struct vs_hist *h)
+void vs_report_set_distribution(json_t *into, const struct vs_hist *h)
 {
 	static const struct {
 		const char *key;
@@ -46,9 +45,9 @@ static void set_distribution(json_t *into, const struct vs_hist *h)
 
 	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++)
 		(void)json_object_set_new(into, points[i].key,
-					  n ? us(vs_hist_percentile_ns(h, points[i].q)) : json_null());
-	(void)json_object_set_new(into, "max", n ? us((double)vs_hist_max_ns(h)) : json_null());
-	(void)json_object_set_new(into, "sum", us((double)h->sum_ns));
+					  n ? vs_report_us(vs_hist_percentile_ns(h, points[i].q)) : json_null());
+	(void)json_object_set_new(into, "max", n ? vs_report_us((double)vs_hist_max_ns(h)) : json_null());
+	(void)json_object_set_new(into, "sum", vs_report_us((double)h->sum_ns));
 	(void)json_object_set_new(into, "buckets", buckets(h));
 }
 
@@ -64,7 +63,7 @@ static json_t *residence(const struct vs_vnic_sample *b, const struct vs_vnic_sa
 	(void)json_object_set_new(o, "samples", count(b->samples - (a ? a->samples : 0)));
 	(void)json_object_set_new(o, "packets", count(vs_hist_count(&h)));
 	(void)json_object_set_new(o, "lost", count(b->sample_lost - (a ? a->sample_lost : 0)));
-	set_distribution(o, &h);
+	vs_report_set_distribution(o, &h);
 	return o;
 }
 
@@ -180,7 +179,8 @@ static json_t *vnic(const struct vs_sample *a, const struct vs_sample *b,
 	(void)json_object_set_new(j, "attached", json_boolean(n->attached));
 	(void)json_object_set_new(j, "rx", rx);
 	(void)json_object_set_new(j, "tx", vnic_direction(a, b, n, o, VS_DIR_TX));
-	(void)json_object_set_new(j, "vhost", json_array());
+	(void)json_object_set_new(j, "vhost",
+				  n->vhost_blind ? json_null() : vs_report_vhost(a, b, n->uid));
 	return j;
 }
 
@@ -220,7 +220,7 @@ static json_t *disk_op(const struct vs_disk_sample *n, const struct vs_disk_samp
 
 		part_over_time(n, o, p, &h);
 		(void)json_object_set_new(part, "count", count(vs_hist_count(&h)));
-		set_distribution(part, &h);
+		vs_report_set_distribution(part, &h);
 		(void)json_object_set_new(j, keys[p], part);
 	}
 	/* Throttling and tag waits lie before the request: tier 2 sees them. */

@@ -11,12 +11,13 @@ void vs_sample_done(struct vs_sample *s)
 	free(s->vnics);
 	free(s->drops);
 	free(s->disks);
+	free(s->virtqs);
 	memset(s, 0, sizeof(*s));
 }
 
 void vs_sample_clear(struct vs_sample *s)
 {
-	s->vms_n = s->vnics_n = s->drops_n = s->disks_n = 0;
+	s->vms_n = s->vnics_n = s->drops_n = s->disks_n = s->virtqs_n = 0;
 	memset(&s->self, 0, sizeof(s->self));
 }
 
@@ -57,6 +58,11 @@ struct vs_drop_sample *vs_sample_add_drop(struct vs_sample *s)
 struct vs_disk_sample *vs_sample_add_disk(struct vs_sample *s)
 {
 	return append((void **)&s->disks, &s->disks_n, &s->disks_size, sizeof(*s->disks));
+}
+
+struct vs_virtq_sample *vs_sample_add_virtq(struct vs_sample *s)
+{
+	return append((void **)&s->virtqs, &s->virtqs_n, &s->virtqs_size, sizeof(*s->virtqs));
 }
 
 int vs_sample_copy_vm(struct vs_sample *to, const struct vs_sample *from, uint64_t vm_uid)
@@ -101,6 +107,15 @@ int vs_sample_copy_vm(struct vs_sample *to, const struct vs_sample *from, uint64
 		if (!at)
 			return -ENOMEM;
 		memcpy(at, &from->disks[i], sizeof(from->disks[i]));
+	}
+	for (size_t i = 0; i < from->virtqs_n; i++) {
+		if (from->virtqs[i].vm_uid != vm_uid)
+			continue;
+		at = vs_sample_add_virtq(to);
+		if (!at)
+			return -ENOMEM;
+		memcpy(at, &from->virtqs[i], sizeof(from->virtqs[i]));
+		((struct vs_virtq_sample *)at)->ended = true;
 	}
 	return 0;
 }
@@ -165,6 +180,16 @@ static int order_disks(const void *x, const void *y)
 	return 0;
 }
 
+static int order_virtqs(const void *x, const void *y)
+{
+	const struct vs_virtq_sample *a = x, *b = y;
+
+	ORDER(a, b, vm_uid);
+	ORDER(a, b, key.vq);
+	ORDER(a, b, key.tid);
+	return 0;
+}
+
 static void sort(void *array, size_t n, size_t each, int (*order)(const void *, const void *))
 {
 	if (n)
@@ -177,6 +202,7 @@ void vs_sample_sort(struct vs_sample *s)
 	sort(s->vnics, s->vnics_n, sizeof(*s->vnics), order_vnics);
 	sort(s->drops, s->drops_n, sizeof(*s->drops), order_drops);
 	sort(s->disks, s->disks_n, sizeof(*s->disks), order_disks);
+	sort(s->virtqs, s->virtqs_n, sizeof(*s->virtqs), order_virtqs);
 }
 
 static const void *find(const void *like, const void *array, size_t n, size_t each,
@@ -204,6 +230,12 @@ const struct vs_disk_sample *vs_sample_find_disk(const struct vs_sample *s, uint
 	struct vs_disk_sample like = { .vm_uid = vm_uid, .dev = dev, .op = op };
 
 	return find(&like, s->disks, s->disks_n, sizeof(like), order_disks);
+}
+
+const struct vs_virtq_sample *vs_sample_find_virtq(const struct vs_sample *s,
+						   const struct vs_virtq_sample *like)
+{
+	return find(like, s->virtqs, s->virtqs_n, sizeof(*like), order_virtqs);
 }
 
 #define NAMES(fn, list, prefix, count)                     \

@@ -51,6 +51,7 @@ struct vs_vnic_sample {
 	uint32_t index;	     /* among the VM's vNICs, by ifindex */
 	bool has_link;	     /* the next five are known */
 	uint64_t packets[2], bytes[2], kernel_dropped[2]; /* by VS_DIR_* */
+	bool vhost_blind;    /* its VM uses vhost, whose workers cannot be seen */
 	bool has_drops;	     /* drops are being explained */
 	int64_t unexplained[2]; /* since the slot was activated */
 	uint64_t drops_untold[2];
@@ -84,6 +85,14 @@ struct vs_disk_sample {
 	struct vs_disk_row row;
 };
 
+/* One virtqueue under one worker. */
+struct vs_virtq_sample {
+	uint64_t vm_uid, vnic_uid; /* vnic 0: not a tap that we know */
+	bool ended;		   /* the worker is gone; its last figures */
+	struct vs_virtq_key key;
+	struct vs_virtq row;
+};
+
 struct vs_program_sample {
 	char name[32];
 	uint64_t run_time_ns, run_cnt, recursion_misses;
@@ -95,7 +104,7 @@ struct vs_probe_state {
 	char reason[160];
 };
 
-#define VS_PROGRAM__N 16
+#define VS_PROGRAM__N 48
 #define VS_PROBE__N   16
 
 struct vs_self_sample {
@@ -114,8 +123,9 @@ struct vs_sample {
 	struct vs_vnic_sample *vnics;
 	struct vs_drop_sample *drops;
 	struct vs_disk_sample *disks;
-	size_t vms_n, vnics_n, drops_n, disks_n;
-	size_t vms_size, vnics_size, drops_size, disks_size;
+	struct vs_virtq_sample *virtqs;
+	size_t vms_n, vnics_n, drops_n, disks_n, virtqs_n;
+	size_t vms_size, vnics_size, drops_size, disks_size, virtqs_size;
 	struct vs_self_sample self;
 };
 
@@ -129,6 +139,7 @@ struct vs_vm_sample *vs_sample_add_vm(struct vs_sample *s);
 struct vs_vnic_sample *vs_sample_add_vnic(struct vs_sample *s);
 struct vs_drop_sample *vs_sample_add_drop(struct vs_sample *s);
 struct vs_disk_sample *vs_sample_add_disk(struct vs_sample *s);
+struct vs_virtq_sample *vs_sample_add_virtq(struct vs_sample *s);
 
 /* The histogram of one part of a row, and the number of its requests. */
 void vs_disk_part(const struct vs_disk_row *row, uint32_t part, struct vs_hist *ret);
@@ -146,6 +157,8 @@ const struct vs_drop_sample *vs_sample_find_drop(const struct vs_sample *s,
 						 const struct vs_drop_sample *like);
 const struct vs_disk_sample *vs_sample_find_disk(const struct vs_sample *s, uint64_t vm_uid,
 						 uint32_t dev, uint32_t op);
+const struct vs_virtq_sample *vs_sample_find_virtq(const struct vs_sample *s,
+						   const struct vs_virtq_sample *like);
 
 const char *vs_op_name(uint32_t op);
 const char *vs_part_name(uint32_t part);

@@ -54,13 +54,59 @@ static int try_load(enum bpf_prog_type type, enum bpf_attach_type attach, int bt
 	return 0;
 }
 
-static bool module_has_type(const char *module, const char *name, struct btf *vmlinux)
+/* Type information of @module on top of @vmlinux, or NULL. */
+static struct btf *module_btf(const char *module, struct btf *vmlinux)
 {
 	struct btf *btf = btf__load_module_btf(module, vmlinux);
-	bool has = btf && btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT) > 0;
 
+	return libbpf_get_error(btf) ? NULL : btf;
+}
+
+bool vs_kcaps_tun_types(const struct vs_kcaps *caps)
+{
+	struct btf *btf;
+	bool has;
+
+	if (!caps->btf)
+		return false;
+	if (btf__find_by_name_kind(caps->vmlinux, "tun_file", BTF_KIND_STRUCT) > 0)
+		return true;
+	btf = module_btf("tun", caps->vmlinux);
+	has = btf && btf__find_by_name_kind(btf, "tun_file", BTF_KIND_STRUCT) > 0;
 	btf__free(btf);
 	return has;
+}
+
+void vs_kcaps_vhost(const struct vs_kcaps *caps, struct vs_vhost_facts *ret)
+{
+	static const struct {
+		const char *module, *name;
+	} funcs[] = {
+#define X(module, func) { #module, #func },
+		VS_VHOST_FUNCS(X)
+#undef X
+	};
+	struct btf *vhost, *net;
+
+	memset(ret, 0, sizeof(*ret));
+	if (!caps->btf)
+		return;
+	vhost = module_btf("vhost", caps->vmlinux);
+	net = module_btf("vhost_net", caps->vmlinux);
+	ret->loaded = access("/sys/module/vhost_net", F_OK) == 0;
+	for (size_t i = 0; i < VS_VHOST_FUNC__N; i++) {
+		const struct btf *in = caps->vmlinux; /* also where a module is built in */
+
+		if (vhost && strcmp(funcs[i].module, "vhost") == 0)
+			in = vhost;
+		else if (net && strcmp(funcs[i].module, "vhost_net") == 0)
+			in = net;
+		ret->funcs[i] = btf__find_by_name_kind(in, funcs[i].name, BTF_KIND_FUNC) > 0;
+	}
+	ret->types = btf__find_by_name_kind(net ? net : caps->vmlinux, "vhost_net",
+					    BTF_KIND_STRUCT) > 0;
+	btf__free(net);
+	btf__free(vhost);
 }
 
 /* Value of an enumerator, 0 if there is none. */
@@ -111,8 +157,10 @@ int vs_kcaps_probe(struct vs_kcaps *ret)
 	ret->ringbuf = fd >= 0;
 	if (fd >= 0)
 		(void)close(fd);
-	ret->tun_types = btf__find_by_name_kind(ret->vmlinux, "tun_file", BTF_KIND_STRUCT) > 0 ||
-			 module_has_type("tun", "tun_file", ret->vmlinux);
+	ret->tun_types = vs_kcaps_tun_types(ret);
+	ret->fentry = !try_load(BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY,
+				btf__find_by_name_kind(ret->vmlinux, "vfs_read", BTF_KIND_FUNC));
+	ret->kprobe = access("/sys/bus/event_source/devices/kprobe/type", R_OK) == 0;
 	return 0;
 }
 

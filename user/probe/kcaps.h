@@ -41,6 +41,8 @@ struct vs_kcaps {
 	bool tp_btf;	 /* a typed tracepoint program loads */
 	bool raw_tp;	 /* a raw tracepoint program loads */
 	bool iter;	 /* a file iterator program loads */
+	bool fentry;	 /* a program at a function's entry loads */
+	bool kprobe;	 /* the kernel can probe functions the old way */
 	bool ringbuf;	 /* a ring buffer can be made */
 	bool tun_types;	 /* types of the tun driver, in the kernel or its module */
 	bool drop_reason; /* kfree_skb tells why */
@@ -49,6 +51,35 @@ struct vs_kcaps {
 	struct btf *vmlinux;	   /* NULL without btf */
 	char others[32][32];	   /* names made for reasons of other subsystems */
 };
+
+/* Functions that vhost probes attach to; modules come and go, so these facts do. */
+#define VS_VHOST_FUNCS(X)          \
+	X(vhost, vhost_poll_wakeup)   \
+	X(vhost, vhost_signal)        \
+	X(vhost_net, handle_rx_kick)  \
+	X(vhost_net, handle_tx_kick)  \
+	X(vhost_net, handle_rx_net)   \
+	X(vhost_net, handle_tx_net)   \
+	X(vhost_net, vhost_net_busy_poll) \
+	X(vmlinux, eventfd_signal)    \
+	X(vmlinux, eventfd_signal_mask)
+enum vs_vhost_func {
+#define X(module, func) VS_VHOST_##func,
+	VS_VHOST_FUNCS(X)
+#undef X
+	VS_VHOST_FUNC__N,
+};
+
+struct vs_vhost_facts {
+	bool loaded;	/* the module vhost_net, or it is built in */
+	bool types;	/* its structures are known */
+	bool funcs[VS_VHOST_FUNC__N];
+};
+
+/* What is there of vhost now. Takes some ms: loads the modules' type information. */
+void vs_kcaps_vhost(const struct vs_kcaps *caps, struct vs_vhost_facts *ret);
+/* Are the types of the tun driver known now? Its module may have been loaded since. */
+bool vs_kcaps_tun_types(const struct vs_kcaps *caps);
 
 /**
  * vs_kcaps_probe() - find out. Takes some ms; loads and drops tiny programs.

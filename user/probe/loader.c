@@ -15,19 +15,13 @@
 #include <string.h>
 #include <sys/mman.h>
 
-struct attached {
-	struct bpf_link *link;
-	int prog_fd;
-	char name[32];
-};
-
 struct vs_loader {
 	struct tap_bpf *tap;
 	struct block_bpf *block;
 	struct discover_bpf *discover;
 	struct tunfile_bpf *tunfile;
 	struct vs_maps maps;
-	struct attached attached[VS_PROGRAM__N];
+	struct vs_attached attached[VS_PROGRAM__N];
 	uint32_t attached_n;
 	size_t vnics_size;
 };
@@ -73,22 +67,27 @@ static int share_maps(struct bpf_object *obj, const struct vs_maps *m)
 	return 0;
 }
 
+static int select_probe(struct bpf_object *obj, const struct vs_plan_probe *p)
+{
+	for (uint32_t i = 0; i < p->programs_n; i++) {
+		struct bpf_program *prog = bpf_object__find_program_by_name(obj, p->programs[i]);
+
+		if (!prog)
+			return -ENOENT;
+		(void)bpf_program__set_autoload(prog, true);
+	}
+	return 0;
+}
+
 /* Turns on the programs of @plan's probes that live in @object. */
 static int select_programs(struct bpf_object *obj, const struct vs_plan *plan, enum vs_object object)
 {
-	for (int i = 0; i < VS_PROBE__COUNT; i++) {
-		const struct vs_plan_probe *p = &plan->probes[i];
+	int r = 0;
 
-		for (uint32_t k = 0; p->object == object && k < p->programs_n; k++) {
-			struct bpf_program *prog =
-				bpf_object__find_program_by_name(obj, p->programs[k]);
-
-			if (!prog)
-				return -ENOENT;
-			(void)bpf_program__set_autoload(prog, true);
-		}
-	}
-	return 0;
+	for (int i = 0; i < VS_PROBE__COUNT && !r; i++)
+		if (plan->probes[i].object == object)
+			r = select_probe(obj, &plan->probes[i]);
+	return r;
 }
 
 static bool wants(const struct vs_plan *plan, enum vs_object object)
@@ -182,18 +181,33 @@ static int load_object(struct vs_loader *l, enum vs_object object)
 	}
 }
 
-static int attach(struct vs_loader *l, struct bpf_object *obj, const char *name)
+int vs_loader_prepare(const struct vs_loader *l, struct bpf_object *obj,
+		      const struct vs_plan_probe *probe)
+{
+	int r = share_maps(obj, &l->maps);
+
+	return r ? r : select_probe(obj, probe);
+}
+
+int vs_attach(struct bpf_object *obj, const char *name, struct vs_attached *ret)
 {
 	struct bpf_program *prog = bpf_object__find_program_by_name(obj, name);
-	struct attached *a = &l->attached[l->attached_n];
 
-	if (l->attached_n == VS_PROGRAM__N)
-		return -ENOSPC;
-	a->link = bpf_program__attach(prog);
-	if (!a->link)
+	ret->link = bpf_program__attach(prog);
+	if (!ret->link)
 		return -errno;
-	a->prog_fd = bpf_program__fd(prog);
-	(void)snprintf(a->name, sizeof(a->name), "%s", name);
+	ret->prog_fd = bpf_program__fd(prog);
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
+	return 0;
+}
+
+static int attach(struct vs_loader *l, struct bpf_object *obj, const char *name)
+{
+	struct vs_attached *a = &l->attached[l->attached_n];
+	int r = l->attached_n == VS_PROGRAM__N ? -ENOSPC : vs_attach(obj, name, a);
+
+	if (r)
+		return r;
 	l->attached_n++;
 	if (strcmp(name, "vs_files") == 0)
 		l->maps.files_iter = bpf_link__fd(a->link);
@@ -385,22 +399,52 @@ void vs_loader_set_cgroups(struct vs_loader *loader, uint32_t n)
 		__atomic_store_n(&loader->block->bss->vs_cgroup_n, n, __ATOMIC_SEQ_CST);
 }
 
-uint32_t vs_loader_programs(const struct vs_loader *loader, struct vs_program_sample *ret,
-			    uint32_t size)
+uint32_t vs_attached_programs(const struct vs_attached *attached, uint32_t count,
+			      struct vs_program_sample *ret, uint32_t size)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < loader->attached_n && n < size; i++) {
+	for (uint32_t i = 0; i < count && n < size; i++) {
 		struct bpf_prog_info info = { 0 };
 		uint32_t len = sizeof(info);
 
-		if (bpf_obj_get_info_by_fd(loader->attached[i].prog_fd, &info, &len))
+		if (bpf_obj_get_info_by_fd(attached[i].prog_fd, &info, &len))
 			continue;
-		memcpy(ret[n].name, loader->attached[i].name, sizeof(ret[n].name));
+		memcpy(ret[n].name, attached[i].name, sizeof(ret[n].name));
 		ret[n].run_time_ns = info.run_time_ns;
 		ret[n].run_cnt = info.run_cnt;
 		ret[n].recursion_misses = info.recursion_misses;
 		n++;
 	}
 	return n;
+}
+
+uint32_t vs_loader_programs(const struct vs_loader *loader, struct vs_program_sample *ret,
+			    uint32_t size)
+{
+	return vs_attached_programs(loader->attached, loader->attached_n, ret, size);
+}
+
+bool vs_loader_retry_files(struct vs_loader *l, struct vs_kcaps *caps, unsigned int denied,
+			   struct vs_plan *plan)
+{
+	struct vs_plan_probe *p = &plan->probes[VS_PROBE_DISCOVER_FILES];
+	int r;
+
+	if (p->state == VS_STATE_ACTIVE || caps->tun_types || plan->tier == 0)
+		return false;
+	caps->tun_types = vs_kcaps_tun_types(caps);
+	if (!caps->tun_types)
+		return false;
+	vs_plan_files(caps, denied, p);
+	if (!p->programs_n)
+		return false;
+	r = bring_up(l, caps, plan, 0, VS_OBJECT_TUNFILE);
+	if (!r)
+		r = attach(l, l->tunfile->obj, p->programs[0]);
+	if (!r)
+		return true;
+	close_object(l, VS_OBJECT_TUNFILE);
+	mark_failed(plan, VS_OBJECT_TUNFILE, r);
+	return false;
 }

@@ -38,6 +38,27 @@ void vs_loader_free(struct vs_loader **loader);
 
 const struct vs_maps *vs_loader_maps(const struct vs_loader *loader);
 
+/* The driver of taps may be loaded after us: then who holds which tap can be read
+ * in one pass from now on. Return: true if that has just become so. Logs: yes. */
+bool vs_loader_retry_files(struct vs_loader *loader, struct vs_kcaps *caps, unsigned int denied,
+			   struct vs_plan *plan);
+
+/* For objects that come and go (probe/vhost.h). */
+struct bpf_object;
+struct bpf_link;
+struct vs_attached {
+	struct bpf_link *link;
+	int prog_fd;
+	char name[32];
+};
+/* Between open and load: gives @obj the shared maps, turns on @probe's programs. */
+int vs_loader_prepare(const struct vs_loader *loader, struct bpf_object *obj,
+		      const struct vs_plan_probe *probe);
+int vs_attach(struct bpf_object *obj, const char *program, struct vs_attached *ret);
+/* Run time and misses. Return: how many were written to @ret. */
+uint32_t vs_attached_programs(const struct vs_attached *attached, uint32_t count,
+			      struct vs_program_sample *ret, uint32_t size);
+
 /* Makes the programs look devices up anew: call after vnic_id changed. */
 void vs_loader_bump_epoch(struct vs_loader *loader);
 /* How many cgroups name a VM; 0 spares the look-up. */

@@ -116,8 +116,10 @@ static void plan_block(const struct vs_kcaps *caps, unsigned int denied, struct 
 	}
 }
 
-static void plan_files(const struct vs_kcaps *caps, unsigned int denied, struct vs_plan_probe *p)
+void vs_plan_files(const struct vs_kcaps *caps, unsigned int denied, struct vs_plan_probe *p)
 {
+	p->programs_n = 0;
+	p->reason[0] = '\0';
 	p->state = VS_STATE_FALLBACK;
 	if (denied_hook(denied, VS_HOOK_ITER))
 		say(p, "/proc is walked: iter was denied");
@@ -130,6 +132,71 @@ static void plan_files(const struct vs_kcaps *caps, unsigned int denied, struct 
 		p->programs[0] = "vs_files";
 		p->programs_n = 1;
 	}
+}
+
+/* One hook of the vhost modules, in its two forms. */
+struct vhost_form {
+	enum vs_vhost_func func;
+	const char *fentry, *kprobe;
+	bool optional;
+};
+#define FORM(func, name, optional) { VS_VHOST_##func, name, name "_kp", optional }
+static const struct vhost_form vhost_forms[] = {
+	FORM(vhost_poll_wakeup, "vs_vq_wake", false),
+	FORM(handle_rx_kick, "vs_vq_rx_kick", false),
+	FORM(handle_rx_kick, "vs_vq_rx_kick_end", false),
+	FORM(handle_tx_kick, "vs_vq_tx_kick", false),
+	FORM(handle_tx_kick, "vs_vq_tx_kick_end", false),
+	FORM(handle_rx_net, "vs_vq_rx_net", false),
+	FORM(handle_rx_net, "vs_vq_rx_net_end", false),
+	FORM(handle_tx_net, "vs_vq_tx_net", false),
+	FORM(handle_tx_net, "vs_vq_tx_net_end", false),
+	FORM(vhost_signal, "vs_vq_signal", true),
+	FORM(eventfd_signal, "vs_vq_call", true),
+	FORM(eventfd_signal_mask, "vs_vq_call_mask", true),
+	FORM(vhost_net_busy_poll, "vs_vq_poll", true),
+	FORM(vhost_net_busy_poll, "vs_vq_poll_end", true),
+};
+#undef FORM
+
+void vs_plan_vhost(const struct vs_kcaps *caps, const struct vs_vhost_facts *facts,
+		   unsigned int denied, bool in_use, struct vs_plan_probe *ret)
+{
+	bool fentry = caps->fentry && !denied_hook(denied, VS_HOOK_FENTRY);
+	bool kprobe = caps->kprobe && !denied_hook(denied, VS_HOOK_KPROBE);
+
+	ret->state = VS_STATE_ABSENT;
+	ret->programs_n = 0;
+	ret->reason[0] = '\0';
+	if (!in_use) {
+		say(ret, "no VM uses vhost-net; attached when one does");
+		return;
+	}
+	if (!facts->types) {
+		say(ret, facts->loaded ? "no type information of the module vhost_net" :
+					 "the module vhost_net is not loaded");
+		return;
+	}
+	if (!fentry && !kprobe) {
+		say(ret, "neither fentry nor kprobe programs %s",
+		    caps->fentry || caps->kprobe ? "may be used: denied" : "can be loaded");
+		return;
+	}
+	for (size_t i = 0; i < sizeof(vhost_forms) / sizeof(vhost_forms[0]); i++) {
+		const struct vhost_form *f = &vhost_forms[i];
+
+		if (facts->funcs[f->func]) {
+			ret->programs[ret->programs_n++] = fentry ? f->fentry : f->kprobe;
+		} else if (!f->optional) {
+			ret->programs_n = 0;
+			say(ret, "this kernel's vhost has no function that '%s' can attach to", f->fentry);
+			return;
+		}
+	}
+	ret->state = fentry ? VS_STATE_ACTIVE : VS_STATE_FALLBACK;
+	if (!fentry)
+		say(ret, denied_hook(denied, VS_HOOK_FENTRY) ? "kprobe: fentry was denied" :
+							       "kprobe: fentry does not load here");
 }
 
 void vs_plan_decide(const struct vs_kcaps *caps, unsigned int denied, struct vs_plan *ret)
@@ -154,6 +221,9 @@ void vs_plan_decide(const struct vs_kcaps *caps, unsigned int denied, struct vs_
 		[VS_PROBE_DISCOVER_FILES] = { "discover.files", "who holds which tap, in one pass",
 					      "taps are found by walking /proc",
 					      VS_OBJECT_TUNFILE, 0, "", 0, { 0 } },
+		[VS_PROBE_VHOST_WORKER] = { "vhost.worker", "what vhost workers do, and what they wait for",
+					    "waits in vhost are part of the residence, with no cause",
+					    VS_OBJECT_VHOST, 0, "", 0, { 0 } },
 	};
 	const char *why_not = NULL;
 
@@ -182,7 +252,8 @@ void vs_plan_decide(const struct vs_kcaps *caps, unsigned int denied, struct vs_
 	plan_block(caps, denied, &ret->probes[VS_PROBE_BLOCK_LATENCY]);
 	CHOOSE(exec_forms, false, &ret->probes[VS_PROBE_DISCOVER_EXEC]);
 	CHOOSE(taps_forms, true, &ret->probes[VS_PROBE_DISCOVER_TAPS]);
-	plan_files(caps, denied, &ret->probes[VS_PROBE_DISCOVER_FILES]);
+	vs_plan_files(caps, denied, &ret->probes[VS_PROBE_DISCOVER_FILES]);
+	say(&ret->probes[VS_PROBE_VHOST_WORKER], "no VM uses vhost-net; attached when one does");
 	if (ret->probes[VS_PROBE_DISCOVER_FILES].state == VS_STATE_ACTIVE)
 		say(&ret->probes[VS_PROBE_TAP_LEARN], "not needed: discover.files names devices");
 	else

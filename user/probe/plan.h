@@ -10,13 +10,16 @@
 #include "probe/kcaps.h"
 
 /* One object per kernel module whose types it needs. */
-enum vs_object { VS_OBJECT_TAP, VS_OBJECT_BLOCK, VS_OBJECT_DISCOVER, VS_OBJECT_TUNFILE, VS_OBJECT__N };
+enum vs_object { VS_OBJECT_TAP, VS_OBJECT_BLOCK, VS_OBJECT_DISCOVER, VS_OBJECT_TUNFILE, VS_OBJECT__N,
+		 VS_OBJECT_VHOST = VS_OBJECT__N /* comes and goes: probe/vhost.h */ };
 
 /* What --deny-hook takes, as bits. */
 #define VS_HOOKS(X)                                                              \
 	X(TP_BTF, "tp_btf", "typed tracepoints; raw_tp is used instead")         \
 	X(RAW_TP, "raw_tp", "raw tracepoints")                                   \
 	X(ITER, "iter", "the open-files iterator; /proc is walked instead")      \
+	X(FENTRY, "fentry", "programs at functions' entry and exit; kprobe instead") \
+	X(KPROBE, "kprobe", "probes of functions the old way")                   \
 	X(BPF, "bpf", "all BPF: tier 0 runs")
 enum vs_hook {
 #define X(name, label, help) VS_HOOK_##name,
@@ -27,7 +30,7 @@ enum vs_hook {
 
 enum vs_state { VS_STATE_ABSENT, VS_STATE_FAILED, VS_STATE_FALLBACK, VS_STATE_ACTIVE };
 
-#define VS_PLAN_PROGRAMS 5
+#define VS_PLAN_PROGRAMS 16
 
 /* A probe is what gives one group of metrics: all of its programs or none. */
 struct vs_plan_probe {
@@ -48,7 +51,8 @@ struct vs_plan_probe {
 	X(BLOCK_LATENCY)     \
 	X(DISCOVER_EXEC)     \
 	X(DISCOVER_TAPS)     \
-	X(DISCOVER_FILES)
+	X(DISCOVER_FILES)    \
+	X(VHOST_WORKER)
 enum vs_probe {
 #define X(name) VS_PROBE_##name,
 	VS_PROBES(X)
@@ -63,6 +67,13 @@ struct vs_plan {
 
 /* @denied: bits 1 << VS_HOOK_*. Fills every probe; never fails. */
 void vs_plan_decide(const struct vs_kcaps *caps, unsigned int denied, struct vs_plan *ret);
+
+/* The row of discover.files anew: the driver of taps may be loaded late. */
+void vs_plan_files(const struct vs_kcaps *caps, unsigned int denied, struct vs_plan_probe *ret);
+/* The row of vhost.worker anew: @facts follow the modules, @in_use whether a VM
+ * has vhost-net open. Programs are named only where they shall be attached. */
+void vs_plan_vhost(const struct vs_kcaps *caps, const struct vs_vhost_facts *facts,
+		   unsigned int denied, bool in_use, struct vs_plan_probe *ret);
 
 const char *vs_state_name(enum vs_state state);
 /* Return: a VS_HOOK_*, or -1. */

@@ -36,6 +36,8 @@ struct vs_collect {
 	struct vs_inventory *inv;
 	struct vs_kcaps *caps;
 	const struct vs_plan *plan;
+	const struct vs_vhost_probe *vhost;
+	struct vs_virtq_batch virtqs;
 	struct vs_ksyms *ksyms;
 	struct disk_entry *disks; /* by dev; never dropped, samples point here */
 	struct seen_entry *seen;
@@ -51,7 +53,7 @@ struct vs_collect {
 };
 
 int vs_collect_new(struct vs_inventory *inv, struct vs_kcaps *caps, const struct vs_plan *plan,
-		   struct vs_collect **ret)
+		   const struct vs_vhost_probe *vhost, struct vs_collect **ret)
 {
 	struct vs_collect *c = calloc(1, sizeof(*c));
 
@@ -60,6 +62,7 @@ int vs_collect_new(struct vs_inventory *inv, struct vs_kcaps *caps, const struct
 	c->inv = inv;
 	c->caps = caps;
 	c->plan = plan;
+	c->vhost = vhost;
 	c->cpus = libbpf_num_possible_cpus();
 	c->drop_keys = calloc(VS_DROP__N, sizeof(*c->drop_keys));
 	c->drop_counts = calloc(VS_DROP__N, sizeof(*c->drop_counts));
@@ -94,6 +97,7 @@ void vs_collect_free(struct vs_collect **collect)
 		HASH_DEL(c->seen, s);
 		free(s);
 	}
+	vs_virtq_batch_done(&c->virtqs);
 	vs_ksyms_free(&c->ksyms);
 	free(c->drop_keys);
 	free(c->drop_counts);
@@ -103,6 +107,11 @@ void vs_collect_free(struct vs_collect **collect)
 	free(c->explained);
 	free(c);
 	*collect = NULL;
+}
+
+void vs_collect_modules_changed(struct vs_collect *c)
+{
+	vs_ksyms_modules_changed(c->ksyms);
 }
 
 static bool works(const struct vs_collect *c, enum vs_probe probe)
@@ -318,6 +327,7 @@ static int fill_vnics(struct vs_collect *c, struct vs_sample *s)
 			n->attached = !e->gone_ns;
 			n->netns_inum = e->netns_inum;
 			n->index = index++;
+			n->vhost_blind = vm->uses_vhost && !works(c, VS_PROBE_VHOST_WORKER);
 			if (e->slot)
 				fill_from_slot(c, e, n);
 			if (!e->host_netns && there != e->id.netns_cookie) {
@@ -476,8 +486,11 @@ static void fill_self(struct vs_collect *c, struct vs_self_sample *self)
 			self->lost[i] += c->per_cpu[cpu];
 	}
 	self->lost[VS_LOST_RQ_AGED] += c->inv->rq_aged;
+	self->lost[VS_LOST_VHOST_AGED] += c->virtqs.wakes_aged;
 	self->slots_full = c->inv->slots_full;
 	self->programs_n = vs_loader_programs(c->inv->loader, self->programs, VS_PROGRAM__N);
+	self->programs_n += vs_vhost_probe_programs(c->vhost, self->programs + self->programs_n,
+						    VS_PROGRAM__N - self->programs_n);
 	for (int i = 0; i < VS_PROBE__COUNT; i++) {
 		struct vs_probe_state *p = &self->probes[self->probes_n++];
 
@@ -502,6 +515,8 @@ int vs_collect_fill(struct vs_collect *c, struct vs_sample *ret, vs_disk_seen_fn
 		r = missing;
 	if (!r)
 		r = fill_disks(c, ret, seen, data);
+	if (!r)
+		r = vs_collect_vhost(c->inv, c->vhost, &c->virtqs, ret);
 	if (r)
 		return r;
 	fill_self(c, &ret->self);

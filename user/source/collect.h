@@ -10,13 +10,31 @@
 #include "model/sample.h"
 #include "probe/kcaps.h"
 #include "probe/plan.h"
+#include "probe/vhost.h"
 #include "source/inventory.h"
 
 struct vs_collect;
 
 int vs_collect_new(struct vs_inventory *inv, struct vs_kcaps *caps, const struct vs_plan *plan,
-		   struct vs_collect **ret);
+		   const struct vs_vhost_probe *vhost, struct vs_collect **ret);
+/* Modules came or went: their functions are named anew. */
+void vs_collect_modules_changed(struct vs_collect *c);
 void vs_collect_free(struct vs_collect **c);
+
+/* Room to read virtqueues in few calls, made on first use. */
+#define VS_VIRTQ_BATCH 64
+struct vs_virtq_batch {
+	struct vs_virtq_key *keys;
+	struct vs_virtq *rows;
+	uint64_t looked_ns;  /* when what is stale was last looked for */
+	uint64_t wakes_aged; /* wake-ups given up */
+};
+void vs_virtq_batch_done(struct vs_virtq_batch *b);
+
+/* Virtqueues and their workers, into @ret; rows of what is gone are deleted.
+ * Return: 0 or -ENOMEM. Logs: yes. */
+int vs_collect_vhost(const struct vs_inventory *inv, const struct vs_vhost_probe *vhost,
+		     struct vs_virtq_batch *batch, struct vs_sample *ret);
 
 typedef void (*vs_disk_seen_fn)(void *data, const struct vs_vm_entry *vm,
 				const struct vs_disk_info *disk);

@@ -371,6 +371,14 @@ static void on_file(void *data, const struct vs_file *row)
 		(void)vs_inventory_add(s->inv, row->pid, NULL, s->found);
 		return;
 	}
+	if (row->kind == VS_FILE_VHOST) {
+		struct vs_vm_entry *vm;
+
+		HASH_FIND(hh, s->inv->vms, &row->pid, sizeof(row->pid), vm);
+		if (vm)
+			vm->uses_vhost = true;
+		return;
+	}
 	if (s->n == s->size) {
 		size_t more = s->size ? s->size * 2 : 64;
 		void *grown = reallocarray(s->taps, more, sizeof(*s->taps));
@@ -392,6 +400,7 @@ void vs_inventory_scan_files(struct vs_inventory *inv, bool found)
 
 	HASH_ITER(hh, inv->vms, vm, tmp)
 	{
+		vm->uses_vhost = false;
 		for (struct vs_vnic_entry *n = vm->vnics; n; n = n->next)
 			n->seen = false;
 	}
@@ -438,4 +447,14 @@ void vs_inventory_scan_processes(struct vs_inventory *inv, bool found)
 	struct scan s = { .inv = inv, .found = found };
 
 	(void)vs_proc_each(on_process, &s);
+}
+
+bool vs_inventory_uses_vhost(const struct vs_inventory *inv)
+{
+	const struct vs_vm_entry *vm;
+
+	for (vm = inv->vms; vm; vm = vm->hh.next)
+		if (vm->uses_vhost)
+			return true;
+	return false;
 }

@@ -48,6 +48,7 @@ struct vs_vm_entry {
 	int pidfd;
 	uint32_t slot, gen;
 	bool found; /* was there before us */
+	bool uses_vhost; /* has /dev/vhost-net open */
 	char name[VS_NAME__N];
 	struct vs_cmdline facts;
 	uint64_t cgroups[2];
@@ -107,6 +108,8 @@ void vs_inventory_scan_processes(struct vs_inventory *inv, bool found);
 /* Looks through all open files: new KVM VMs, vNICs that came and went; looks at
  * the VMs' cgroups anew. */
 void vs_inventory_scan_files(struct vs_inventory *inv, bool found);
+
+bool vs_inventory_uses_vhost(const struct vs_inventory *inv);
 
 /* Deletes from the maps what released slots left there, and once a minute the
  * block requests in the spill hash whose end never came (older than

@@ -7,6 +7,7 @@
 #include "discover/disks.h"
 #include "discover/uevent.h"
 #include "probe/ksyms.h"
+#include "probe/vhost.h"
 #include "source/collect.h"
 
 #include <bpf/libbpf.h>
@@ -28,10 +29,13 @@ struct vs_live {
 	struct vs_plan plan;
 	struct vs_loader *loader;
 	struct vs_inventory inv;
+	struct vs_vhost_probe *vhost;
 	struct vs_collect *collect;
 	struct ring_buffer *ring;
 	int uevent_fd, monitor_fd;
+	unsigned int denied;
 	int rescan_timer;
+	int vhost_timer; /* when the probe of vhost is to be detached */
 	uint64_t rescan_at_ns[RESCAN__N]; /* 0: not due */
 	uint32_t windows;	   /* reports under way */
 	struct vs_sample departed; /* VMs that ended during them */
@@ -59,6 +63,28 @@ static void want_rescan(struct vs_live *live)
 	arm_rescan(live);
 }
 
+/* Probes of modules are there while a VM uses the module. */
+static void follow_use(struct vs_live *live)
+{
+	uint64_t after = vs_vhost_probe_update(live->vhost, vs_inventory_uses_vhost(&live->inv),
+					       vs_clock_mono_ns());
+
+	if (after)
+		vs_loop_arm(live->vhost_timer, after);
+}
+
+static void on_vhost_timer(void *data, int fd)
+{
+	(void)fd;
+	follow_use(data);
+}
+
+static void scan_files(struct vs_live *live, bool found)
+{
+	vs_inventory_scan_files(&live->inv, found);
+	follow_use(live);
+}
+
 static void on_rescan(void *data, int fd)
 {
 	struct vs_live *live = data;
@@ -68,7 +94,7 @@ static void on_rescan(void *data, int fd)
 	for (size_t i = 0; i < RESCAN__N; i++)
 		if (live->rescan_at_ns[i] && live->rescan_at_ns[i] <= now)
 			live->rescan_at_ns[i] = 0;
-	vs_inventory_scan_files(&live->inv, false);
+	scan_files(live, false);
 	arm_rescan(live);
 }
 
@@ -78,7 +104,7 @@ static void on_safety_scan(void *data, int fd)
 
 	(void)fd;
 	vs_inventory_scan_processes(&live->inv, false);
-	vs_inventory_scan_files(&live->inv, false);
+	scan_files(live, false);
 }
 
 static void on_uevent_vm(void *data, uint32_t pid)
@@ -90,12 +116,25 @@ static void on_uevent_vm(void *data, uint32_t pid)
 	want_rescan(live);
 }
 
-static void on_uevent(void *data, int fd)
+static void on_uevent_module(void *data)
 {
 	struct vs_live *live = data;
 
-	if (vs_uevent_read(fd, on_uevent_vm, live))
+	vs_collect_modules_changed(live->collect);
+	vs_vhost_probe_modules_changed(live->vhost);
+	if (vs_loader_retry_files(live->loader, &live->caps, live->denied, &live->plan))
 		want_rescan(live);
+}
+
+static void on_uevent(void *data, int fd)
+{
+	struct vs_live *live = data;
+	const struct vs_uevent_ops ops = { on_uevent_vm, on_uevent_module, live };
+
+	if (!vs_uevent_read(fd, &ops))
+		return;
+	on_uevent_module(live);
+	want_rescan(live);
 }
 
 static void on_links(void *data, int fd)
@@ -174,8 +213,9 @@ static int listen(struct vs_live *live)
 	int r;
 
 	live->rescan_timer = vs_loop_timer(live->loop, on_rescan, live);
-	if (live->rescan_timer < 0)
-		return live->rescan_timer;
+	live->vhost_timer = vs_loop_timer(live->loop, on_vhost_timer, live);
+	if (live->rescan_timer < 0 || live->vhost_timer < 0)
+		return live->rescan_timer < 0 ? live->rescan_timer : live->vhost_timer;
 	r = vs_loop_every(live->loop, blind ? BLIND_SCAN_NS : SAFETY_SCAN_NS, on_safety_scan, live);
 	if (r < 0)
 		return r;
@@ -205,6 +245,7 @@ int vs_live_new(struct vs_loop *loop, const struct vs_live_options *options,
 		return -ENOMEM;
 	live->loop = loop;
 	live->uevent_fd = live->monitor_fd = -1;
+	live->denied = options->denied;
 	if (ops)
 		live->ops = *ops;
 	r = vs_kcaps_probe(&live->caps);
@@ -215,7 +256,11 @@ int vs_live_new(struct vs_loop *loop, const struct vs_live_options *options,
 	if (!r)
 		r = vs_inventory_init(&live->inv, loop, live->loader, on_change, live);
 	if (!r)
-		r = vs_collect_new(&live->inv, &live->caps, &live->plan, &live->collect);
+		r = vs_vhost_probe_new(&live->caps, options->denied, live->loader,
+				       &live->plan.probes[VS_PROBE_VHOST_WORKER], &live->vhost);
+	if (!r)
+		r = vs_collect_new(&live->inv, &live->caps, &live->plan, live->vhost,
+				   &live->collect);
 	if (!r)
 		r = listen(live);
 	if (r) {
@@ -228,7 +273,7 @@ int vs_live_new(struct vs_loop *loop, const struct vs_live_options *options,
 			vs_warn("--vm %s=%u: there is no such process, ignoring",
 				options->forced[i].name, options->forced[i].pid);
 	vs_inventory_scan_processes(&live->inv, true);
-	vs_inventory_scan_files(&live->inv, true);
+	scan_files(live, true);
 	*ret = live;
 	return 0;
 }
@@ -247,6 +292,7 @@ void vs_live_free(struct vs_live **l)
 		vs_inventory_done(&live->inv);
 	vs_sample_done(&live->departed);
 	vs_sample_done(&live->scratch);
+	vs_vhost_probe_free(&live->vhost);
 	vs_loader_free(&live->loader);
 	vs_kcaps_done(&live->caps);
 	vs_cleanup_close(&live->uevent_fd);

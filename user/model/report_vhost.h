@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * report_vhost.h - the part of a report that speaks of vhost workers.
+ *
+ * Layer:   model
+ * State:   none
+ * Threads: any
+ */
+#pragma once
+#include "model/sample.h"
+
+#include <jansson.h>
+
+/* Rows of one vNIC, by queue, direction and tid. Return: an array, the caller's. */
+json_t *vs_report_vhost(const struct vs_sample *older, const struct vs_sample *newer,
+			uint64_t vnic_uid);
+
+/* Percentiles, sum and buckets of @h into @into, in microseconds; null where
+ * nothing was seen (report.c). */
+void vs_report_set_distribution(json_t *into, const struct vs_hist *h);
+/* Microseconds to the nanosecond: %.17g would print noise (report.c). */
+json_t *vs_report_us(double ns);

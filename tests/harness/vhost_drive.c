@@ -48,17 +48,20 @@ struct vd_pick {
 	int n;
 };
 
-/* tap= and queue= choose; absent or "all" means each. False, with a reply, if there is none. */
-static bool vd_pick(struct vd_pick *pick, const struct pose_args *args, const char *queue)
+/*
+ * tap= and queue= choose, "all" means each. Absent they mean each or, with @first,
+ * the first. False, with a reply, if there is none.
+ */
+static bool vd_pick(struct vd_pick *pick, const struct pose_args *args, bool first)
 {
-	const char *tap = pose_arg(args, "tap", NULL);
-	struct vd_nic *nic;
+	struct vd_nic *nic = vd_nic_at(0);
+	const char *tap = pose_arg(args, "tap", first && nic ? nic->tap.name : "all");
+	const char *queue = pose_arg(args, "queue", first ? "0" : "all");
 
-	queue = pose_arg(args, "queue", queue);
 	pick->n = 0;
 	for (int i = 0; (nic = vd_nic_at(i)); i++)
 		for (int k = 0; k < nic->lanes; k++) {
-			if (tap && strcmp(tap, nic->tap.name))
+			if (strcmp(tap, "all") && strcmp(tap, nic->tap.name))
 				continue;
 			if (strcmp(queue, "all") && strtoull(queue, NULL, 0) != (uint64_t)k)
 				continue;
@@ -142,17 +145,19 @@ static void vd_jobs_wait(const struct vd_pick *pick, uint64_t timeout_ms)
 	}
 }
 
+/* One reply for the jobs that none has told of yet. */
 static void vd_jobs_reply(const struct vd_pick *pick, const char *what, uint64_t timeout_ms)
 {
 	uint64_t posted = 0, used = 0, bytes = 0, kicks = 0, begin_ns = UINT64_MAX, done_ns = 0;
 	char text[160];
 
 	for (int i = 0; i < pick->n; i++) {
-		const struct vd_job *job = &pick->lane[i]->job;
+		struct vd_job *job = &pick->lane[i]->job;
 		const struct vd_counts *now = &pick->lane[i]->pair.q[VD_TX].counts;
 
-		if (!job->begin_ns)
+		if (!job->begin_ns || job->reported)
 			continue;
+		job->reported = !job->active;
 		posted += job->posted;
 		used += vd_job_used(job, &pick->lane[i]->pair);
 		bytes += now->bytes - job->before.bytes;
@@ -189,7 +194,7 @@ static void cmd_send(const struct pose_args *args)
 		pose_reply_error("send: address", EINVAL);
 		return;
 	}
-	if (!vd_pick(&pick, args, "0"))
+	if (!vd_pick(&pick, args, true))
 		return;
 	if (vd_jobs_active(&pick)) {
 		pose_reply_error("send: wait or stop first", EBUSY);
@@ -216,7 +221,7 @@ static void cmd_wait(const struct pose_args *args)
 	uint64_t timeout_ms = pose_arg_u64(args, "timeout_ms", VD_TIMEOUT_MS);
 	struct vd_pick pick;
 
-	if (!vd_pick(&pick, args, "all"))
+	if (!vd_pick(&pick, args, false))
 		return;
 	vd_jobs_wait(&pick, timeout_ms);
 	vd_jobs_reply(&pick, "wait", timeout_ms);
@@ -227,7 +232,7 @@ static void cmd_stop(const struct pose_args *args)
 	uint64_t timeout_ms = pose_arg_u64(args, "timeout_ms", 1000);
 	struct vd_pick pick;
 
-	if (!vd_pick(&pick, args, "all"))
+	if (!vd_pick(&pick, args, false))
 		return;
 	for (int i = 0; i < pick.n; i++)
 		if (pick.lane[i]->job.active)
@@ -256,7 +261,7 @@ static void cmd_receive(const struct pose_args *args)
 	uint64_t end_ns = now_ns + pose_arg_u64(args, "timeout_ms", VD_TIMEOUT_MS) * POSE_NS_PER_MS;
 	struct vd_pick pick;
 
-	if (!vd_pick(&pick, args, "all"))
+	if (!vd_pick(&pick, args, false))
 		return;
 	vd_nics_run(0);
 	for (got = vd_received(&pick); got < count && now_ns < end_ns; now_ns = pose_now_ns()) {
@@ -293,7 +298,7 @@ static void cmd_post(const struct pose_args *args)
 	struct vd_pick pick;
 	int on = vd_switch(args);
 
-	if (on < 0 || !vd_pick(&pick, args, "all"))
+	if (on < 0 || !vd_pick(&pick, args, false))
 		return;
 	for (int i = 0; i < pick.n; i++) {
 		struct vd_pair *pair = &pick.lane[i]->pair;
@@ -310,7 +315,7 @@ static void cmd_kick(const struct pose_args *args)
 	struct vd_pick pick;
 	int on = now ? 1 : vd_switch(args);
 
-	if (on < 0 || !vd_pick(&pick, args, "all"))
+	if (on < 0 || !vd_pick(&pick, args, false))
 		return;
 	for (int i = 0; i < pick.n; i++)
 		for (int k = 0; k < VD_QUEUE__N; k++) {
@@ -334,7 +339,7 @@ static void cmd_notify(const struct pose_args *args)
 	struct vd_pick pick;
 	int on = vd_switch(args);
 
-	if (on < 0 || !vd_pick(&pick, args, "all"))
+	if (on < 0 || !vd_pick(&pick, args, false))
 		return;
 	for (int i = 0; i < pick.n; i++) {
 		struct vd_lane *lane = pick.lane[i];
@@ -382,7 +387,7 @@ static void cmd_stats(const struct pose_args *args)
 {
 	struct vd_pick pick;
 
-	if (!vd_pick(&pick, args, "all"))
+	if (!vd_pick(&pick, args, false))
 		return;
 	vd_nics_run(0);
 	printf("{\"ok\":true,\"queues\":[");
@@ -403,7 +408,7 @@ static const struct pose_command commands[] = {
 	{ "close", cmd_close, "[tap=NAME]: unplug it" },
 	{ "send", cmd_send,
 	  "[count=N] [ms=MS] [size=BYTES] [rate=PER_S] [batch=FRAMES_PER_KICK] [stamp=0] [type=] [dst=] [src=]\n"
-	  "            [background=1] [timeout_ms=]: transmit; queue= is 0 if absent; replies when all is used" },
+	  "            [background=1] [timeout_ms=]: transmit, through the first tap and queue if none is named; replies when all is used" },
 	{ "wait", cmd_wait, "[timeout_ms=]: until what is sent in the background is used" },
 	{ "stop", cmd_stop, "[timeout_ms=]: post no more of it" },
 	{ "receive", cmd_receive, "[count=N] [idle_ms=MS] [timeout_ms=]: what came since the last receive" },
@@ -424,7 +429,7 @@ static void vd_help(void)
 	       "at most %d taps of %d queues, rings up to %d, 256 if absent; workers=2: tx has its own.\n"
 	       "Options of QEMU's are skipped. Copy the program to a file called qemu-system-x86_64\n"
 	       "to have it found as a VM.\n\n"
-	       "commands; [tap=NAME] [queue=N|all] choose for all but open, close and stall:\n",
+	       "commands; [tap=NAME|all] [queue=N|all] choose for all but open, close and stall:\n",
 	       VD_NIC__N, POSE_TAP_QUEUE__N, VD_RING_MAX);
 	pose_commands_print(commands, VD_COMMAND__N);
 }

@@ -26,6 +26,7 @@ struct vd_plan {
 struct vd_job {
 	struct vd_plan plan;
 	bool active;		/* until all is used */
+	bool reported;		/* the owner's, false when started */
 	int tick_fd;
 	uint64_t due;		/* frames that the timer has released */
 	uint64_t posted;

@@ -69,10 +69,12 @@ build/tests/unit/%: tests/unit/%.c $(SAN_OBJ)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(VS_CFLAGS) -Wno-missing-prototypes -O1 -g $(SANITIZE) -MMD -MP -MF $@.d -o $@ $< $(SAN_OBJ) -lcmocka $(LDLIBS)
 
-build/tests/harness/%: tests/harness/%.c
+# Programs of one file, and what they share; vhost_drive has a folder of its own.
+build/tests/harness/vhost_drive: $(wildcard tests/harness/vhost/*.[ch])
+build/tests/harness/%: tests/harness/%.c $(wildcard tests/harness/pose/*.[ch])
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARN) -O2 -g -MMD -MP -MF $@.d -o $@ $< -lm
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARN) -Itests/harness -O2 -g -o $@ $(filter %.c,$^) -lm
 
 harness: $(HARNESS) ## build the test drivers
 
@@ -97,4 +99,4 @@ clean: ## remove what was built (keeps the guest kernel)
 	rm -rf build/user build/bpf build/skel build/san build/tests build/virtscope
 
 -include tests/bench/bench.mk
--include $(OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(BPF_SRC:%.c=build/%.d) $(UNIT:=.d) $(HARNESS:=.d)
+-include $(OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(BPF_SRC:%.c=build/%.d) $(UNIT:=.d)

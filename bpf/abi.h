@@ -284,13 +284,12 @@ struct vs_virtq {
 	__u64 wait_ns;	      /* from wake-up to handler, in all */
 	__u64 wait_cpu_ns;    /* of it: runnable, without a CPU */
 	__u64 wait_sibling_ns; /* of it: the worker served another virtqueue */
-	__u64 worker_delay_ns; /* the worker's run-queue delay since it was born */
 	struct vs_hist kick;   /* guest's kick to handler */
 	struct vs_hist wake;   /* back-end's wake-up to handler */
 	__u32 batch[VS_LOG2__N]; /* runs by buffers given back */
 	__u32 depth[VS_LOG2__N]; /* rx runs by packets found in the tap's ring */
 };
-VS_ASSERT_SIZE(struct vs_virtq, 16 + 16 + 14 * 8 + 2 * 848 + 2 * 64);
+VS_ASSERT_SIZE(struct vs_virtq, 16 + 16 + 13 * 8 + 2 * 848 + 2 * 64);
 
 /* What a worker is doing, by its tid. */
 struct vs_worker {
@@ -298,7 +297,8 @@ struct vs_worker {
 	__u64 begin_ns;
 	__u64 busy_ns;	     /* in handlers so far, runnable or running */
 	__u64 delayed_ns;    /* of it without a CPU */
-	__u64 delay_begin_ns; /* the worker's run-queue delay at the last begin */
+	__u64 delay_first_ns; /* the worker's run-queue delay when it was first seen */
+	__u64 delay_begin_ns; /* at the last begin */
 	__u64 delay_end_ns;   /* and at the last end */
 	__u64 poll_begin_ns;
 	__u64 polled_ns; /* in this run */
@@ -306,7 +306,7 @@ struct vs_worker {
 	__u32 used;	 /* descriptor chains given back before this run */
 	__u32 pad;
 };
-VS_ASSERT_SIZE(struct vs_worker, 80);
+VS_ASSERT_SIZE(struct vs_worker, 88);
 
 /* A wake-up on its way to its handler, by the address of its work item. */
 struct vs_wake {

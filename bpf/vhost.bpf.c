@@ -186,6 +186,7 @@ static __always_inline struct vs_worker *worker_of(__u32 tid)
 
 	if (w)
 		return w;
+	fresh.delay_first_ns = fresh.delay_end_ns = run_delay_of_current();
 	if (bpf_map_update_elem(&vs_worker, &tid, &fresh, BPF_NOEXIST)) {
 		vs_count_lost(VS_LOST_VHOST_FULL);
 		return 0;
@@ -352,7 +353,6 @@ static __always_inline int end(int direction)
 	off = delayed + worker->polled_ns;
 	q->busy_ns += wall > off ? wall - off : 0;
 	q->polled_ns += worker->polled_ns;
-	q->worker_delay_ns = delay;
 	n = (__u16)(BPF_CORE_READ(v, last_used_idx) - worker->used);
 	q->buffers += n;
 	b = log2_bucket(n);
@@ -370,7 +370,8 @@ static __always_inline int end(int direction)
 
 /* ---- within the handler -------------------------------------------------- */
 
-/* vhost_signal(dev, vq): news for the guest, if it wants to hear them. */
+/* vhost_add_used_and_signal_n(dev, vq, …): news for the guest, which it may not
+ * want to hear. (vhost_signal() itself is often inlined.) */
 static __always_inline int signal_due(__u64 vq)
 {
 	struct vs_virtq_key key = { .vq = vq, .tid = (__u32)bpf_get_current_pid_tgid() };
@@ -478,13 +479,13 @@ int vs_vq_wake_kp(struct pt_regs *ctx)
 	return wakeup(PT_REGS_PARM1(ctx), PT_REGS_PARM4(ctx));
 }
 
-SEC("?fentry/vhost_signal")
+SEC("?fentry/vhost_add_used_and_signal_n")
 int vs_vq_signal(__u64 *ctx)
 {
 	return signal_due(vs_arg(ctx, 1, true, PLACE_SIGNAL));
 }
 
-SEC("?kprobe/vhost_signal")
+SEC("?kprobe/vhost_add_used_and_signal_n")
 int vs_vq_signal_kp(struct pt_regs *ctx)
 {
 	return signal_due(PT_REGS_PARM2(ctx));

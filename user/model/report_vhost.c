@@ -109,8 +109,9 @@ static json_t *waits(const struct vs_virtq *n, const struct vs_virtq *o, double 
 			 (json_int_t)(n->starved - o->starved));
 }
 
-static json_t *row(const struct vs_virtq_sample *v, const struct vs_virtq *o, double wall_ns)
+static json_t *row(const struct vs_virtq_sample *v, const struct vs_virtq_sample *was, double wall_ns)
 {
+	const struct vs_virtq *o = was ? &was->row : &none;
 	const struct vs_virtq *n = &v->row;
 	uint64_t due = n->signals_due - o->signals_due, sent = n->signals - o->signals;
 	json_t *j = json_object();
@@ -131,7 +132,7 @@ static json_t *row(const struct vs_virtq_sample *v, const struct vs_virtq *o, do
 					  json_real((double)(n->polled_ns - o->polled_ns) / wall_ns) :
 					  json_null());
 	(void)json_object_set_new(j, "run_delay_us",
-				  json_pack("{s:o}", "sum", us(n->worker_delay_ns, o->worker_delay_ns)));
+				  json_pack("{s:o}", "sum", us(v->worker_delay_ns, was ? was->worker_delay_ns : 0)));
 	(void)json_object_set_new(j, "buffers", json_integer((json_int_t)(n->buffers - o->buffers)));
 	(void)json_object_set_new(j, "buffers_per_run", sizes(n->batch, o->batch, true));
 	(void)json_object_set_new(j, "ring_depth",
@@ -176,7 +177,7 @@ json_t *vs_report_vhost(const struct vs_sample *older, const struct vs_sample *n
 		/* a worker that had ended before is no news */
 		if (rows[i]->ended && o && o->row.runs == rows[i]->row.runs)
 			continue;
-		(void)json_array_append_new(list, row(rows[i], o ? &o->row : &none, wall_ns));
+		(void)json_array_append_new(list, row(rows[i], o, wall_ns));
 	}
 	free(rows);
 	return list;

@@ -89,6 +89,7 @@ struct vs_disk_sample {
 struct vs_virtq_sample {
 	uint64_t vm_uid, vnic_uid; /* vnic 0: not a tap that we know */
 	bool ended;		   /* the worker is gone; its last figures */
+	uint64_t worker_delay_ns;  /* the worker's run-queue delay since first seen */
 	struct vs_virtq_key key;
 	struct vs_virtq row;
 };

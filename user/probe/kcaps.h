@@ -55,7 +55,7 @@ struct vs_kcaps {
 /* Functions that vhost probes attach to; modules come and go, so these facts do. */
 #define VS_VHOST_FUNCS(X)          \
 	X(vhost, vhost_poll_wakeup)   \
-	X(vhost, vhost_signal)        \
+	X(vhost, vhost_add_used_and_signal_n) \
 	X(vhost_net, handle_rx_kick)  \
 	X(vhost_net, handle_tx_kick)  \
 	X(vhost_net, handle_rx_net)   \

@@ -151,7 +151,7 @@ static const struct vhost_form vhost_forms[] = {
 	FORM(handle_rx_net, "vs_vq_rx_net_end", false),
 	FORM(handle_tx_net, "vs_vq_tx_net", false),
 	FORM(handle_tx_net, "vs_vq_tx_net_end", false),
-	FORM(vhost_signal, "vs_vq_signal", true),
+	FORM(vhost_add_used_and_signal_n, "vs_vq_signal", true),
 	FORM(eventfd_signal, "vs_vq_call", true),
 	FORM(eventfd_signal_mask, "vs_vq_call_mask", true),
 	FORM(vhost_net_busy_poll, "vs_vq_poll", true),
@@ -185,6 +185,9 @@ void vs_plan_vhost(const struct vs_kcaps *caps, const struct vs_vhost_facts *fac
 	for (size_t i = 0; i < sizeof(vhost_forms) / sizeof(vhost_forms[0]); i++) {
 		const struct vhost_form *f = &vhost_forms[i];
 
+		/* The one became an inline call of the other. */
+		if (f->func == VS_VHOST_eventfd_signal_mask && facts->funcs[VS_VHOST_eventfd_signal])
+			continue;
 		if (facts->funcs[f->func]) {
 			ret->programs[ret->programs_n++] = fentry ? f->fentry : f->kprobe;
 		} else if (!f->optional) {

@@ -26,9 +26,10 @@ static bool worker_is_gone(uint32_t tid)
 }
 
 /* Return: 0, 1 if the row is of something that is gone, -ENOMEM. */
-static int add_row(const struct vs_inventory *inv, const struct vs_virtq_key *key,
+static int add_row(const struct vs_inventory *inv, int workers, const struct vs_virtq_key *key,
 		   const struct vs_virtq *row, struct vs_sample *s)
 {
+	struct vs_worker worker;
 	const struct vs_vm_entry *vm = row->vm < VS_VM__N ? inv->vm_by_slot[row->vm] : NULL;
 	const struct vs_vnic_entry *vnic;
 	bool gone = worker_is_gone(key->tid);
@@ -47,13 +48,15 @@ static int add_row(const struct vs_inventory *inv, const struct vs_virtq_key *ke
 	v->vm_uid = vm->uid;
 	v->vnic_uid = vnic ? vnic->uid : 0;
 	v->ended = gone;
+	if (!bpf_map_lookup_elem(workers, &key->tid, &worker))
+		v->worker_delay_ns = worker.delay_end_ns - worker.delay_first_ns;
 	/* still waiting: up to now */
 	if (!gone && row->starved_at_ns && s->mono_ns > row->starved_at_ns)
 		v->row.starved_ns += s->mono_ns - row->starved_at_ns;
 	return 0;
 }
 
-static int read_rows(const struct vs_inventory *inv, int map, struct vs_virtq_batch *b,
+static int read_rows(const struct vs_inventory *inv, int map, int workers, struct vs_virtq_batch *b,
 		     struct vs_sample *ret)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, opts);
@@ -73,7 +76,7 @@ static int read_rows(const struct vs_inventory *inv, int map, struct vs_virtq_ba
 		}
 		first = false;
 		for (uint32_t i = 0; i < count; i++) {
-			int gone = add_row(inv, &b->keys[i], &b->rows[i], ret);
+			int gone = add_row(inv, workers, &b->keys[i], &b->rows[i], ret);
 
 			if (gone < 0)
 				return gone;
@@ -141,7 +144,7 @@ int vs_collect_vhost(const struct vs_inventory *inv, const struct vs_vhost_probe
 		b->wakes_aged += age_wakes(m->wake, ret->mono_ns);
 		forget_workers(m->worker);
 	}
-	return read_rows(inv, m->virtq, b, ret);
+	return read_rows(inv, m->virtq, m->worker, b, ret);
 }
 
 void vs_virtq_batch_done(struct vs_virtq_batch *b)

@@ -148,6 +148,7 @@ VS_ASSERT_SIZE(struct vs_inflight, 32);
 
 #define VS_DIR_RX 0 /* into the guest */
 #define VS_DIR_TX 1 /* out of it */
+#define VS_DIR_BOTH 2 /* a worker seen by tracepoints: not told apart */
 
 /* Flags of a drop: what BPF knew; user space, which knows the names of the
  * locations, decides by them (see user/model/drop.h). */
@@ -271,7 +272,7 @@ struct vs_virtq {
 	__u16 index;	/* queue pair of the tap */
 	__u8 direction; /* VS_DIR_* */
 	__u8 pad;
-	__u64 runs;	      /* of the handler */
+	__u64 runs;	      /* of the handler; by tracepoints: from waking up to sleep */
 	__u64 unasked;	      /* of them without a wake-up: re-queued by the handler itself */
 	__u64 buffers;	      /* descriptor chains given back to the guest */
 	__u64 busy_ns;	      /* in the handler, on a CPU, not polling */
@@ -319,6 +320,15 @@ struct vs_wake {
 	__u64 own_ns;
 };
 VS_ASSERT_SIZE(struct vs_wake, 48);
+
+/* The same worker seen by tracepoints only, by its tid. */
+struct vs_slice {
+	__u64 woken_ns;	  /* runnable since, waiting for a CPU; 0: not */
+	__u64 on_cpu_ns;  /* since; 0: not */
+	__u32 packets;	  /* moved in this run */
+	__u32 pad;
+};
+VS_ASSERT_SIZE(struct vs_slice, 24);
 
 #define VS_WAKE_AGE_NS (60ull * 1000000000ull)
 

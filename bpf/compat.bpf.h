@@ -30,3 +30,17 @@ static __always_inline struct gendisk *vs_rq_disk(struct request *rq, const bool
 		return BPF_CORE_READ(old, rq_disk);
 	return typed ? rq->q->disk : BPF_CORE_READ(rq, q, disk);
 }
+
+/* 5.14 renamed the task's state (2f064a59a11f). */
+struct task_struct___state {
+	volatile long state;
+} __attribute__((preserve_access_index));
+
+static __always_inline long vs_task_state(struct task_struct *t)
+{
+	struct task_struct___state *old = (void *)t;
+
+	if (bpf_core_field_exists(t->__state))
+		return BPF_CORE_READ(t, __state);
+	return BPF_CORE_READ(old, state);
+}

@@ -14,31 +14,13 @@
  * Handlers are entered through the four work callbacks, whose addresses are
  * taken, so that no compiler can inline them.
  */
-#include "compat.bpf.h"
-#include "maps.bpf.h"
+#include "vhost_maps.bpf.h"
 #include "vhost_types.h"
-#include "vm.bpf.h"
 #include <bpf/bpf_tracing.h>
 
 char LICENSE[] SEC("license") = "GPL";
 
 #define TUN_RDEV ((10 << 20) | 200) /* /dev/net/tun, MKDEV(10, 200) */
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, VS_VIRTQ__N);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct vs_virtq_key);
-	__type(value, struct vs_virtq);
-} vs_virtq SEC(".maps");
-
-/* A new row starts from this; too large for the stack. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct vs_virtq);
-} vs_virtq_zero SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -62,18 +44,6 @@ static __always_inline __u64 run_delay_of_current(void)
 
 	return bpf_core_field_exists(t->sched_info.run_delay) ?
 		       BPF_CORE_READ(t, sched_info.run_delay) : 0;
-}
-
-/* Bucket of a count: 0, 1, 2-3, 4-7, … */
-static __always_inline __u32 log2_bucket(__u32 n)
-{
-	__u32 b = 0;
-
-	for (int i = 0; i < VS_LOG2__N - 1 && n; i++) {
-		n >>= 1;
-		b++;
-	}
-	return b;
 }
 
 /* ---- wake-up ---------------------------------------------------------- */
@@ -152,34 +122,6 @@ static __noinline int learn_tap(struct vs_virtq *q, __u64 sock)
 	return 0;
 }
 
-static __noinline struct vs_virtq *new_row(struct vs_virtq_key *key, int direction)
-{
-	struct vs_virtq *q, *zero;
-	__u32 none = 0;
-
-	zero = bpf_map_lookup_elem(&vs_virtq_zero, &none);
-	if (!zero || !key)
-		return 0;
-	if (bpf_map_update_elem(&vs_virtq, key, zero, BPF_NOEXIST)) {
-		vs_count_lost(VS_LOST_VHOST_FULL);
-		return 0;
-	}
-	q = bpf_map_lookup_elem(&vs_virtq, key);
-	if (q)
-		q->direction = direction;
-	return q;
-}
-
-static __always_inline void learn_vm(struct vs_virtq *q)
-{
-	struct vs_vm_ref *ref = vs_vm_of_current();
-
-	if (!ref)
-		return; /* user space does not know it yet; the next run asks again */
-	q->gen = ref->gen;
-	q->vm = ref->vm;
-}
-
 static __always_inline struct vs_worker *worker_of(__u32 tid)
 {
 	struct vs_worker fresh = {}, *w = bpf_map_lookup_elem(&vs_worker, &tid);
@@ -243,7 +185,7 @@ static __always_inline void count_ring(struct vs_virtq *q, __u64 sock)
 	depth = BPF_CORE_READ(tfile, tx_ring.producer) - BPF_CORE_READ(tfile, tx_ring.consumer_head);
 	if (depth < 0)
 		depth += size;
-	b = log2_bucket(depth);
+	b = vs_log2_bucket(depth);
 	if (b < VS_LOG2__N)
 		q->depth[b]++;
 }
@@ -258,11 +200,11 @@ static __always_inline int begin(__u64 work, __u64 vq, int direction, bool kick)
 	struct vs_wake *w;
 
 	if (!q)
-		q = new_row(&key, direction);
+		q = vs_virtq_new(&key, direction);
 	if (!q || !worker)
 		return 0;
 	if (q->vm == VS_NONE)
-		learn_vm(q);
+		vs_virtq_learn_vm(q);
 	sock = (__u64)BPF_CORE_READ(v, private_data);
 	if (sock && sock != q->sock)
 		learn_tap(q, sock);
@@ -355,7 +297,7 @@ static __always_inline int end(int direction)
 	q->polled_ns += worker->polled_ns;
 	n = (__u16)(BPF_CORE_READ(v, last_used_idx) - worker->used);
 	q->buffers += n;
-	b = log2_bucket(n);
+	b = vs_log2_bucket(n);
 	if (b < VS_LOG2__N)
 		q->batch[b]++;
 	/* On the rx queue vhost asks for a kick only where packets wait and no

@@ -22,6 +22,22 @@ static json_t *delay(const struct vs_hist *newer, const struct vs_hist *older)
 	return o;
 }
 
+/* Tracepoints know workers, not virtqueues. */
+static bool by_tracepoints(const struct vs_virtq *q)
+{
+	return q->direction == VS_DIR_BOTH;
+}
+
+/* What only attached functions can tell is null where they are not. */
+static void set(json_t *into, const char *key, const struct vs_virtq *q, json_t *value)
+{
+	if (by_tracepoints(q)) {
+		json_decref(value);
+		value = json_null();
+	}
+	(void)json_object_set_new(into, key, value);
+}
+
 static uint64_t lower_of(uint32_t bucket)
 {
 	return bucket ? 1ull << (bucket - 1) : 0;
@@ -100,46 +116,48 @@ static json_t *waits(const struct vs_virtq *n, const struct vs_virtq *o, double 
 {
 	uint64_t known = (n->wait_cpu_ns - o->wait_cpu_ns) + (n->wait_sibling_ns - o->wait_sibling_ns);
 	uint64_t all = n->wait_ns - o->wait_ns;
+	json_t *j = json_pack("{s:o,s:o}", "mostly", cause(n, o, wall_ns), "cpu_us",
+			      us(n->wait_cpu_ns, o->wait_cpu_ns));
 
-	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:I}", "mostly", cause(n, o, wall_ns), "cpu_us",
-			 us(n->wait_cpu_ns, o->wait_cpu_ns), "sibling_us",
-			 us(n->wait_sibling_ns, o->wait_sibling_ns), "other_us",
-			 vs_report_us(all > known ? (double)(all - known) : 0), "guest_buffers_us",
-			 us(n->starved_ns, o->starved_ns), "guest_buffers_times",
-			 (json_int_t)(n->starved - o->starved));
+	set(j, "sibling_us", n, us(n->wait_sibling_ns, o->wait_sibling_ns));
+	set(j, "other_us", n, vs_report_us(all > known ? (double)(all - known) : 0));
+	set(j, "guest_buffers_us", n, us(n->starved_ns, o->starved_ns));
+	set(j, "guest_buffers_times", n, json_integer((json_int_t)(n->starved - o->starved)));
+	return j;
+}
+
+static json_t *ratio(uint64_t newer, uint64_t older, double wall_ns)
+{
+	return wall_ns > 0 ? json_real((double)(newer - older) / wall_ns) : json_null();
 }
 
 static json_t *row(const struct vs_virtq_sample *v, const struct vs_virtq_sample *was, double wall_ns)
 {
-	const struct vs_virtq *o = was ? &was->row : &none;
-	const struct vs_virtq *n = &v->row;
+	const struct vs_virtq *n = &v->row, *o = was ? &was->row : &none;
 	uint64_t due = n->signals_due - o->signals_due, sent = n->signals - o->signals;
-	json_t *j = json_object();
+	json_t *j = json_object(), *signals = json_object();
 
 	(void)json_object_set_new(j, "tid", json_integer(v->key.tid));
-	(void)json_object_set_new(j, "queue", json_integer(n->index));
-	(void)json_object_set_new(j, "direction",
-				  json_string(n->direction == VS_DIR_RX ? "rx" : "tx"));
+	set(j, "queue", n, json_integer(n->index));
+	set(j, "direction", n, json_string(n->direction == VS_DIR_RX ? "rx" : "tx"));
 	(void)json_object_set_new(j, "runs", json_integer((json_int_t)(n->runs - o->runs)));
-	(void)json_object_set_new(j, "requeued", json_integer((json_int_t)(n->unasked - o->unasked)));
-	(void)json_object_set_new(j, "kick_delay_us", delay(&n->kick, &o->kick));
+	set(j, "requeued", n, json_integer((json_int_t)(n->unasked - o->unasked)));
+	set(j, "kick_delay_us", n, delay(&n->kick, &o->kick));
 	(void)json_object_set_new(j, "wake_delay_us", delay(&n->wake, &o->wake));
-	(void)json_object_set_new(j, "busy_ratio",
-				  wall_ns > 0 ? json_real((double)(n->busy_ns - o->busy_ns) / wall_ns) :
-						json_null());
-	(void)json_object_set_new(j, "poll_ratio",
-				  wall_ns > 0 ?
-					  json_real((double)(n->polled_ns - o->polled_ns) / wall_ns) :
-					  json_null());
-	(void)json_object_set_new(j, "run_delay_us",
-				  json_pack("{s:o}", "sum", us(v->worker_delay_ns, was ? was->worker_delay_ns : 0)));
+	(void)json_object_set_new(j, "busy_ratio", ratio(n->busy_ns, o->busy_ns, wall_ns));
+	set(j, "poll_ratio", n, ratio(n->polled_ns, o->polled_ns, wall_ns));
+	(void)json_object_set_new(
+		j, "run_delay_us",
+		json_pack("{s:o}", "sum",
+			  by_tracepoints(n) ? us(n->wait_cpu_ns, o->wait_cpu_ns) :
+					      us(v->worker_delay_ns, was ? was->worker_delay_ns : 0)));
 	(void)json_object_set_new(j, "buffers", json_integer((json_int_t)(n->buffers - o->buffers)));
 	(void)json_object_set_new(j, "buffers_per_run", sizes(n->batch, o->batch, true));
 	(void)json_object_set_new(j, "ring_depth",
 				  sizes(n->depth, o->depth, n->direction == VS_DIR_RX && n->ifindex));
-	(void)json_object_set_new(j, "signals",
-				  json_pack("{s:I,s:I}", "sent", (json_int_t)sent, "suppressed",
-					    (json_int_t)(due > sent ? due - sent : 0)));
+	(void)json_object_set_new(signals, "sent", json_integer((json_int_t)sent));
+	set(signals, "suppressed", n, json_integer((json_int_t)(due > sent ? due - sent : 0)));
+	(void)json_object_set_new(j, "signals", signals);
 	(void)json_object_set_new(j, "waits", waits(n, o, wall_ns));
 	return j;
 }

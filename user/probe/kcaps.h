@@ -26,6 +26,8 @@
 	X(block_rq_complete)         \
 	X(block_rq_merge)            \
 	X(sched_process_exec)        \
+	X(sched_waking)              \
+	X(sched_switch)              \
 	X(qdisc_create)              \
 	X(qdisc_reset)
 enum vs_tp {

@@ -159,6 +159,25 @@ static const struct vhost_form vhost_forms[] = {
 };
 #undef FORM
 
+/* Seen by tracepoints, a worker shows less, but it shows. */
+static void plan_vhost_sched(const struct vs_kcaps *caps, unsigned int denied,
+			     struct vs_plan_probe *p)
+{
+	static const struct form forms[] = {
+		{ VS_TP_skb_copy_datagram_iovec, NULL, "vs_ws_copy", false },
+		{ VS_TP_netif_receive_skb, NULL, "vs_ws_receive", false },
+		{ VS_TP_sched_waking, NULL, "vs_ws_waking", false },
+		{ VS_TP_sched_switch, NULL, "vs_ws_switch", false },
+	};
+
+	p->object = VS_OBJECT_VHOST_SCHED;
+	choose(caps, denied, forms, sizeof(forms) / sizeof(forms[0]), true, p);
+	if (p->state == VS_STATE_ABSENT)
+		return;
+	p->state = VS_STATE_FALLBACK;
+	p->programs[p->programs_n++] = "vs_ws_msi"; /* where kvm is there */
+}
+
 void vs_plan_vhost(const struct vs_kcaps *caps, const struct vs_vhost_facts *facts,
 		   unsigned int denied, bool in_use, struct vs_plan_probe *ret)
 {
@@ -172,16 +191,18 @@ void vs_plan_vhost(const struct vs_kcaps *caps, const struct vs_vhost_facts *fac
 		say(ret, "no VM uses vhost-net; attached when one does");
 		return;
 	}
-	if (!facts->types) {
-		say(ret, facts->loaded ? "no type information of the module vhost_net" :
-					 "the module vhost_net is not loaded");
+	if (!facts->types || (!fentry && !kprobe)) {
+		plan_vhost_sched(caps, denied, ret);
+		if (ret->state == VS_STATE_ABSENT)
+			return;
+		say(ret, "tracepoints, by worker only: %s",
+		    !facts->loaded ? "the module vhost_net is not loaded" :
+		    !facts->types  ? "no type information of the module vhost_net" :
+		    caps->fentry || caps->kprobe ? "fentry and kprobe were denied" :
+						   "neither fentry nor kprobe programs can be loaded");
 		return;
 	}
-	if (!fentry && !kprobe) {
-		say(ret, "neither fentry nor kprobe programs %s",
-		    caps->fentry || caps->kprobe ? "may be used: denied" : "can be loaded");
-		return;
-	}
+	ret->object = VS_OBJECT_VHOST;
 	for (size_t i = 0; i < sizeof(vhost_forms) / sizeof(vhost_forms[0]); i++) {
 		const struct vhost_form *f = &vhost_forms[i];
 

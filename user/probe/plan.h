@@ -11,7 +11,8 @@
 
 /* One object per kernel module whose types it needs. */
 enum vs_object { VS_OBJECT_TAP, VS_OBJECT_BLOCK, VS_OBJECT_DISCOVER, VS_OBJECT_TUNFILE, VS_OBJECT__N,
-		 VS_OBJECT_VHOST = VS_OBJECT__N /* comes and goes: probe/vhost.h */ };
+		 /* come and go: probe/vhost.h */
+		 VS_OBJECT_VHOST = VS_OBJECT__N, VS_OBJECT_VHOST_SCHED };
 
 /* What --deny-hook takes, as bits. */
 #define VS_HOOKS(X)                                                              \

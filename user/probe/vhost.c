@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include "vhost.skel.h"
+#include "vhost_sched.skel.h"
 
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -14,7 +15,8 @@ struct vs_vhost_probe {
 	const struct vs_loader *loader;
 	struct vs_plan_probe *row;
 	unsigned int denied;
-	struct vhost_bpf *object; /* NULL: detached */
+	struct vhost_bpf *object; /* NULL: detached, or it is the other */
+	struct vhost_sched_bpf *sched;
 	struct vs_vhost_maps maps;
 	struct vs_attached attached[VS_PLAN_PROGRAMS];
 	uint32_t attached_n;
@@ -45,7 +47,9 @@ static void detach(struct vs_vhost_probe *p)
 		(void)bpf_link__destroy(p->attached[i].link);
 	p->attached_n = 0;
 	vhost_bpf__destroy(p->object);
+	vhost_sched_bpf__destroy(p->sched);
 	p->object = NULL;
+	p->sched = NULL;
 	p->maps = (struct vs_vhost_maps){ -1, -1, -1 };
 }
 
@@ -58,55 +62,81 @@ void vs_vhost_probe_free(struct vs_vhost_probe **probe)
 	*probe = NULL;
 }
 
-static int attach(struct vs_vhost_probe *p)
+static bool is_attached(const struct vs_vhost_probe *p)
 {
-	struct bpf_object *obj;
-	int r;
+	return p->object || p->sched;
+}
 
-	p->object = vhost_bpf__open();
-	if (!p->object)
-		return -errno;
-	obj = p->object->obj;
-	r = vs_loader_prepare(p->loader, obj, p->row);
-	if (!r)
-		r = vhost_bpf__load(p->object);
-	for (uint32_t i = 0; !r && i < p->row->programs_n; i++) {
-		r = vs_attach(obj, p->row->programs[i], &p->attached[i]);
-		if (!r)
-			p->attached_n++;
+static int open_object(struct vs_vhost_probe *p, struct bpf_object **ret)
+{
+	if (p->row->object == VS_OBJECT_VHOST_SCHED) {
+		p->sched = vhost_sched_bpf__open();
+		*ret = p->sched ? p->sched->obj : NULL;
+	} else {
+		p->object = vhost_bpf__open();
+		*ret = p->object ? p->object->obj : NULL;
 	}
-	if (r)
-		return r;
+	return *ret ? 0 : -errno;
+}
+
+static void learn_maps(struct vs_vhost_probe *p)
+{
+	if (p->sched) {
+		p->maps.virtq = bpf_map__fd(p->sched->maps.vs_virtq);
+		p->maps.worker = bpf_map__fd(p->sched->maps.vs_slice);
+		return;
+	}
 	p->maps.virtq = bpf_map__fd(p->object->maps.vs_virtq);
 	p->maps.worker = bpf_map__fd(p->object->maps.vs_worker);
 	p->maps.wake = bpf_map__fd(p->object->maps.vs_wake);
-	return 0;
+}
+
+static int attach(struct vs_vhost_probe *p)
+{
+	struct bpf_object *obj;
+	int r = open_object(p, &obj);
+
+	if (!r)
+		r = vs_loader_prepare(p->loader, obj, p->row);
+	if (!r)
+		r = bpf_object__load(obj);
+	for (uint32_t i = 0; !r && i < p->row->programs_n; i++) {
+		r = vs_attach(obj, p->row->programs[i], &p->attached[p->attached_n]);
+		if (!r)
+			p->attached_n++;
+		else if (p->sched && r == -ENOENT)
+			r = 0; /* kvm's tracepoint, where kvm is not loaded */
+	}
+	if (!r)
+		learn_maps(p);
+	return r;
 }
 
 static void bring_up(struct vs_vhost_probe *p)
 {
+	static const unsigned int lesser[] = { 1u << VS_HOOK_FENTRY, 1u << VS_HOOK_KPROBE };
+	unsigned int denied = p->denied;
 	struct vs_vhost_facts facts;
 	int r = 0;
 
 	vs_kcaps_vhost(p->caps, &facts);
-	vs_plan_vhost(p->caps, &facts, p->denied, true, p->row);
+	vs_plan_vhost(p->caps, &facts, denied, true, p->row);
 	if (!p->row->programs_n) {
 		p->gave_up = true;
 		return;
 	}
-	r = attach(p);
-	if (r && p->row->state == VS_STATE_ACTIVE) {
+	/* What the kernel refuses is tried in the next lesser form. */
+	for (size_t i = 0; i <= sizeof(lesser) / sizeof(lesser[0]) && p->row->programs_n; i++) {
+		r = attach(p);
+		if (!r)
+			return;
 		detach(p);
-		vs_plan_vhost(p->caps, &facts, p->denied | (1u << VS_HOOK_FENTRY), true, p->row);
-		if (p->row->programs_n) {
-			(void)snprintf(p->row->reason, sizeof(p->row->reason),
-				       "kprobe: the kernel refused fentry: %s", strerror(-r));
-			r = attach(p);
-		}
+		if (i == sizeof(lesser) / sizeof(lesser[0]))
+			break;
+		vs_debug("attach probe '%s': %s; trying less", p->row->name, strerror(-r));
+		denied |= lesser[i];
+		vs_plan_vhost(p->caps, &facts, denied, true, p->row);
 	}
-	if (!r)
-		return;
-	detach(p);
 	p->gave_up = true;
 	p->row->state = VS_STATE_FAILED;
 	p->row->programs_n = 0;
@@ -123,11 +153,11 @@ uint64_t vs_vhost_probe_update(struct vs_vhost_probe *p, bool in_use, uint64_t n
 		return 0;
 	if (in_use) {
 		p->idle_ns = 0;
-		if (!p->object && !p->gave_up)
+		if (!is_attached(p) && !p->gave_up)
 			bring_up(p);
 		return 0;
 	}
-	if (!p->object) {
+	if (!is_attached(p)) {
 		p->gave_up = false;
 		vs_plan_vhost(p->caps, &none, p->denied, false, p->row);
 		return 0;

@@ -48,7 +48,7 @@ static int add_row(const struct vs_inventory *inv, int workers, const struct vs_
 	v->vm_uid = vm->uid;
 	v->vnic_uid = vnic ? vnic->uid : 0;
 	v->ended = gone;
-	if (!bpf_map_lookup_elem(workers, &key->tid, &worker))
+	if (key->vq && !bpf_map_lookup_elem(workers, &key->tid, &worker))
 		v->worker_delay_ns = worker.delay_end_ns - worker.delay_first_ns;
 	/* still waiting: up to now */
 	if (!gone && row->starved_at_ns && s->mono_ns > row->starved_at_ns)
@@ -141,7 +141,8 @@ int vs_collect_vhost(const struct vs_inventory *inv, const struct vs_vhost_probe
 	}
 	if (ret->mono_ns - b->looked_ns >= VS_WAKE_AGE_NS) {
 		b->looked_ns = ret->mono_ns;
-		b->wakes_aged += age_wakes(m->wake, ret->mono_ns);
+		if (m->wake >= 0)
+			b->wakes_aged += age_wakes(m->wake, ret->mono_ns);
 		forget_workers(m->worker);
 	}
 	return read_rows(inv, m->virtq, m->worker, b, ret);

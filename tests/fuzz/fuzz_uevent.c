@@ -15,5 +15,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	(void)vs_uevent_parse((const char *)data, size);
+	(void)vs_uevent_is_module((const char *)data, size);
 	return 0;
 }

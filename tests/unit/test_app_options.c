@@ -108,7 +108,7 @@ static void denied_hooks_add_up(void **state)
 	assert_int_equal(o.live.denied, 1u << VS_HOOK_TP_BTF | 1u << VS_HOOK_ITER);
 	OK(report, "--deny-hook", "bpf", "--deny-hook", "bpf");
 	assert_int_equal(o.live.denied, 1u << VS_HOOK_BPF);
-	BAD(run, "--deny-hook", "kprobe");
+	BAD(run, "--deny-hook", "uprobe");
 	BAD(run, "--deny-hook", "");
 }
 

@@ -65,6 +65,19 @@ static void cut_pid_is_not_believed(void **state)
 	}
 }
 
+static void modules_that_come_and_go_are_told_from_other_devices(void **state)
+{
+	static const char add[] = "add@/module/vhost_net\0ACTION=add", gone[] = "remove@/module/tun";
+	static const char other[] = "add@/devices/virtual/net/tap0\0X=@/module/", cut[] = "add@/module";
+
+	(void)state;
+	assert_true(vs_uevent_is_module(add, sizeof(add)));
+	assert_true(vs_uevent_is_module(gone, sizeof(gone)));
+	assert_false(vs_uevent_is_module(other, sizeof(other)));
+	assert_false(vs_uevent_is_module(cut, sizeof(cut) - 1));
+	assert_false(vs_uevent_is_module(add, 0));
+}
+
 static void garbage_is_read_within_its_bounds(void **state)
 {
 	static const char alphabet[] = "DEVNAME=kvmPID1\0\xff";
@@ -78,6 +91,7 @@ static void garbage_is_read_within_its_bounds(void **state)
 		for (size_t k = 0; k < len; k++)
 			text[k] = alphabet[unit_random(&seed) % (sizeof(alphabet) - 1)];
 		(void)vs_uevent_parse(text, len);
+		(void)vs_uevent_is_module(text, len);
 		free(text);
 	}
 }
@@ -90,6 +104,7 @@ int main(void)
 		cmocka_unit_test(kvm_event_without_a_pid_is_ignored),
 		cmocka_unit_test(pid_that_does_not_fit_is_ignored),
 		cmocka_unit_test(cut_pid_is_not_believed),
+		cmocka_unit_test(modules_that_come_and_go_are_told_from_other_devices),
 		cmocka_unit_test(garbage_is_read_within_its_bounds),
 	};
 

@@ -12,7 +12,7 @@ static int make(void **state)
 	(void)state;
 	memset(&caps, 0, sizeof(caps));
 	caps.btf = caps.tp_btf = caps.raw_tp = caps.iter = caps.ringbuf = true;
-	caps.tun_types = caps.drop_reason = true;
+	caps.tun_types = caps.drop_reason = caps.fentry = caps.kprobe = true;
 	for (int i = 0; i < VS_TP__N; i++)
 		caps.tp_args[i] = 3;
 	return 0;
@@ -60,7 +60,7 @@ static void capable_kernel_gets_everything_as_wished(void **state)
 	decide(0);
 	assert_int_equal(plan.tier, 1);
 	for (int i = 0; i < VS_PROBE__COUNT; i++) {
-		if (i == VS_PROBE_TAP_LEARN)
+		if (i == VS_PROBE_TAP_LEARN || i == VS_PROBE_VHOST_WORKER)
 			continue;
 		assert_int_equal(plan.probes[i].state, VS_STATE_ACTIVE);
 		assert_string_equal(plan.probes[i].reason, "");
@@ -277,6 +277,112 @@ static void every_combination_of_facts_has_a_sound_plan(void **state)
 	}
 }
 
+/* ---- vhost: decided anew whenever a VM begins or ceases to use it ---- */
+
+static struct vs_vhost_facts facts;
+
+/* A kernel up to 6.7: eventfd_signal is a function of its own. */
+static int make_vhost(void **state)
+{
+	(void)make(state);
+	memset(&facts, 0, sizeof(facts));
+	facts.loaded = facts.types = true;
+	for (int i = 0; i < VS_VHOST_FUNC__N; i++)
+		facts.funcs[i] = true;
+	decide(0);
+	return 0;
+}
+
+static const struct vs_plan_probe *decide_vhost(unsigned int denied, bool in_use)
+{
+	struct vs_plan_probe *p = &plan.probes[VS_PROBE_VHOST_WORKER];
+
+	vs_plan_vhost(&caps, &facts, denied, in_use, p);
+	assert_true(p->state == VS_STATE_ACTIVE || *p->reason);
+	assert_true(p->state != VS_STATE_ABSENT || !p->programs_n);
+	assert_true(p->programs_n <= VS_PLAN_PROGRAMS);
+	for (uint32_t i = 0; i < p->programs_n; i++)
+		assert_non_null(p->programs[i]);
+	return p;
+}
+
+static void unused_vhost_is_left_alone(void **state)
+{
+	(void)state;
+	assert_int_equal(decide_vhost(0, false)->state, VS_STATE_ABSENT);
+	assert_true(says(VS_PROBE_VHOST_WORKER, "no VM uses"));
+}
+
+static void vhost_in_use_is_attached_to_by_fentry(void **state)
+{
+	(void)state;
+	assert_int_equal(decide_vhost(0, true)->state, VS_STATE_ACTIVE);
+	assert_true(loads(VS_PROBE_VHOST_WORKER, "vs_vq_rx_kick"));
+	assert_true(loads(VS_PROBE_VHOST_WORKER, "vs_vq_rx_kick_end"));
+	assert_true(loads(VS_PROBE_VHOST_WORKER, "vs_vq_wake"));
+}
+
+static void interrupts_are_counted_by_one_of_two_functions(void **state)
+{
+	(void)state;
+	(void)decide_vhost(0, true);
+	assert_true(loads(VS_PROBE_VHOST_WORKER, "vs_vq_call"));
+	assert_false(loads(VS_PROBE_VHOST_WORKER, "vs_vq_call_mask"));
+	facts.funcs[VS_VHOST_eventfd_signal] = false;
+	(void)decide_vhost(0, true);
+	assert_false(loads(VS_PROBE_VHOST_WORKER, "vs_vq_call"));
+	assert_true(loads(VS_PROBE_VHOST_WORKER, "vs_vq_call_mask"));
+}
+
+static void without_fentry_vhost_is_probed_the_old_way(void **state)
+{
+	(void)state;
+	assert_int_equal(decide_vhost(1u << VS_HOOK_FENTRY, true)->state, VS_STATE_FALLBACK);
+	assert_true(loads(VS_PROBE_VHOST_WORKER, "vs_vq_rx_kick_kp"));
+	assert_true(says(VS_PROBE_VHOST_WORKER, "denied"));
+	caps.fentry = false;
+	assert_int_equal(decide_vhost(0, true)->state, VS_STATE_FALLBACK);
+	assert_true(says(VS_PROBE_VHOST_WORKER, "does not load"));
+}
+
+static void without_functions_vhost_is_seen_by_tracepoints(void **state)
+{
+	(void)state;
+	decide_vhost(1u << VS_HOOK_FENTRY | 1u << VS_HOOK_KPROBE, true);
+	assert_int_equal(probe(VS_PROBE_VHOST_WORKER)->state, VS_STATE_FALLBACK);
+	assert_true(loads(VS_PROBE_VHOST_WORKER, "vs_ws_switch"));
+	assert_false(loads(VS_PROBE_VHOST_WORKER, "vs_vq_wake"));
+	assert_true(says(VS_PROBE_VHOST_WORKER, "denied"));
+	/* and by functions again, once that is possible */
+	assert_int_equal(decide_vhost(0, true)->object, VS_OBJECT_VHOST);
+}
+
+static void vhost_without_types_is_seen_by_tracepoints(void **state)
+{
+	(void)state;
+	facts.types = false;
+	assert_int_equal(decide_vhost(0, true)->state, VS_STATE_FALLBACK);
+	assert_true(loads(VS_PROBE_VHOST_WORKER, "vs_ws_switch"));
+	assert_true(says(VS_PROBE_VHOST_WORKER, "type information"));
+}
+
+static void vhost_whose_handlers_have_gone_is_absent(void **state)
+{
+	(void)state;
+	facts.funcs[VS_VHOST_handle_rx_net] = false;
+	assert_int_equal(decide_vhost(0, true)->state, VS_STATE_ABSENT);
+	assert_true(says(VS_PROBE_VHOST_WORKER, "vs_vq_rx_net"));
+}
+
+static void vhost_lives_without_what_is_optional(void **state)
+{
+	(void)state;
+	facts.funcs[VS_VHOST_vhost_net_busy_poll] = false;
+	facts.funcs[VS_VHOST_eventfd_signal] = facts.funcs[VS_VHOST_eventfd_signal_mask] = false;
+	assert_int_equal(decide_vhost(0, true)->state, VS_STATE_ACTIVE);
+	assert_false(loads(VS_PROBE_VHOST_WORKER, "vs_vq_poll"));
+}
+
 static void hooks_are_known_by_their_names(void **state)
 {
 	(void)state;
@@ -284,7 +390,9 @@ static void hooks_are_known_by_their_names(void **state)
 	assert_int_equal(vs_hook_parse("raw_tp"), VS_HOOK_RAW_TP);
 	assert_int_equal(vs_hook_parse("iter"), VS_HOOK_ITER);
 	assert_int_equal(vs_hook_parse("bpf"), VS_HOOK_BPF);
-	assert_int_equal(vs_hook_parse("kprobe"), -1);
+	assert_int_equal(vs_hook_parse("fentry"), VS_HOOK_FENTRY);
+	assert_int_equal(vs_hook_parse("kprobe"), VS_HOOK_KPROBE);
+	assert_int_equal(vs_hook_parse("uprobe"), -1);
 	assert_int_equal(vs_hook_parse(""), -1);
 	assert_int_equal(vs_hook_parse("BPF"), -1);
 }
@@ -321,6 +429,14 @@ int main(void)
 		cmocka_unit_test_setup(drops_without_reasons_are_a_fallback, make),
 		cmocka_unit_test_setup(kernel_with_nothing_is_decided_too, make),
 		cmocka_unit_test_setup(every_combination_of_facts_has_a_sound_plan, make),
+		cmocka_unit_test_setup(unused_vhost_is_left_alone, make_vhost),
+		cmocka_unit_test_setup(vhost_in_use_is_attached_to_by_fentry, make_vhost),
+		cmocka_unit_test_setup(interrupts_are_counted_by_one_of_two_functions, make_vhost),
+		cmocka_unit_test_setup(without_fentry_vhost_is_probed_the_old_way, make_vhost),
+		cmocka_unit_test_setup(without_functions_vhost_is_seen_by_tracepoints, make_vhost),
+		cmocka_unit_test_setup(vhost_without_types_is_seen_by_tracepoints, make_vhost),
+		cmocka_unit_test_setup(vhost_whose_handlers_have_gone_is_absent, make_vhost),
+		cmocka_unit_test_setup(vhost_lives_without_what_is_optional, make_vhost),
 		cmocka_unit_test_setup(hooks_are_known_by_their_names, make),
 		cmocka_unit_test_setup(states_have_names, make),
 	};

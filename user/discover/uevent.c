@@ -46,7 +46,7 @@ bool vs_uevent_is_module(const char *text, size_t len)
 	const char *path = memchr(text, '@', len);
 	static const char under[] = "@/module/";
 
-	return path && (size_t)(text + len - path) >= sizeof(under) &&
+	return path && (size_t)(text + len - path) >= sizeof(under) - 1 &&
 	       memcmp(path, under, sizeof(under) - 1) == 0;
 }
 

@@ -148,6 +148,46 @@ static void vnic_line(const struct term *t, const json_t *vnic, const char *dir,
 		      whole(at(d, "kernel_dropped"), f), whole(at(d, "unexplained"), g));
 }
 
+static const char *share(const json_t *ratio, char dst[CELL]);
+
+/* One line per virtqueue and worker, and why it waited, where that is known. */
+static void workers(const struct term *t, const json_t *list)
+{
+	static const struct {
+		const char *cause, *key, *words;
+	} causes[] = {
+		{ "guest_buffers", "guest_buffers_us", "waits for the guest to post buffers" },
+		{ "cpu", "cpu_us", "waits for a CPU" },
+		{ "sibling", "sibling_us", "waits while the worker serves another queue" },
+	};
+	const json_t *w;
+	size_t i;
+
+	json_array_foreach(list, i, w)
+	{
+		const json_t *kick = at(w, "kick_delay_us"), *wake = at(w, "wake_delay_us");
+		const char *mostly = text(at(w, "waits"), "mostly");
+		char k[CELL], r[CELL], busy[CELL], d[CELL], n[CELL * 2];
+
+		(void)fprintf(t->out, "    vhost %-7lld", (long long)json_integer_value(at(w, "tid")));
+		if (json_is_integer(at(w, "queue")))
+			(void)fprintf(t->out, " %s queue %lld", text(w, "direction"),
+				      (long long)json_integer_value(at(w, "queue")));
+		(void)fprintf(t->out, "  kick p99 %s  wake-up p99 %s  busy %s  %s%s buffers%s",
+			      duration(at(kick, "p99"), k), duration(at(wake, "p99"), r),
+			      share(at(w, "busy_ratio"), busy), DIM, whole(at(w, "buffers"), n), PLAIN);
+		for (size_t c = 0; c < sizeof(causes) / sizeof(causes[0]); c++)
+			if (strcmp(mostly, causes[c].cause) == 0)
+				(void)fprintf(t->out, "  %s%s: %s%s", RED, causes[c].words,
+					      duration(at(at(w, "waits"), causes[c].key), d), PLAIN);
+		(void)fprintf(t->out, "\n");
+		if (t->options->histogram) {
+			histogram(t, "kick to handler", kick);
+			histogram(t, "wake-up to handler", wake);
+		}
+	}
+}
+
 static void vnics(const struct term *t, const json_t *list, double seconds)
 {
 	const json_t *v;
@@ -171,6 +211,7 @@ static void vnics(const struct term *t, const json_t *list, double seconds)
 			      duration(at(r, "p50"), p50), duration(at(r, "p90"), p90),
 			      duration(at(r, "p99"), p99), duration(at(r, "max"), max), DIM,
 			      whole(at(r, "samples"), a), PLAIN);
+		workers(t, at(v, "vhost"));
 		drops(t, at(at(v, "rx"), "drops"), "rx");
 		drops(t, at(at(v, "tx"), "drops"), "tx");
 		histogram(t, "residence", r);

@@ -6,11 +6,13 @@
 #include "base/log.h"
 #include "discover/netns.h"
 #include "probe/loader.h"
+#include "probe/vhost.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 struct fact {
 	const char *name;
@@ -19,7 +21,7 @@ struct fact {
 	const char *otherwise; /* what follows when it does not hold */
 };
 
-#define FACTS 32
+#define FACTS 64
 struct facts {
 	struct fact all[FACTS];
 	size_t n;
@@ -60,6 +62,10 @@ static void gather(const struct vs_kcaps *caps, struct facts *f)
 	add(f, "raw_tp programs load", caps->raw_tp, "no fallback for tp_btf");
 	add(f, "file iterator programs load", caps->iter, "/proc is walked for taps");
 	add(f, "types of the tun driver", caps->tun_types, "/proc is walked for taps");
+	add(f, "fentry programs load", caps->fentry, "kprobes are used, dearer");
+	add(f, "kprobes", caps->kprobe, "no fallback for fentry");
+	add(f, "vhost_net is loaded", access("/sys/module/vhost_net", F_OK) == 0,
+	    "no VM uses it now; its probe is not tried here");
 	add(f, "BPF ring buffer", caps->ringbuf, "tier 0");
 	for (int i = 0; i < VS_TP__N; i++) {
 		x = add(f, vs_tp_name(i), caps->tp_args[i] > 0, "see the probes below");
@@ -153,6 +159,19 @@ static void print_text(const struct facts *f, const struct vs_plan *plan, const 
 		(void)printf("  - %s\n", blind_spots[i]);
 }
 
+/* Attached while a VM uses vhost-net: here for a moment, as if one did. */
+static void try_vhost(const struct vs_kcaps *caps, unsigned int denied,
+		      const struct vs_loader *loader, struct vs_plan *plan)
+{
+	struct vs_vhost_probe *vhost;
+
+	if (access("/sys/module/vhost_net", F_OK) ||
+	    vs_vhost_probe_new(caps, denied, loader, &plan->probes[VS_PROBE_VHOST_WORKER], &vhost))
+		return;
+	(void)vs_vhost_probe_update(vhost, true, 0);
+	vs_vhost_probe_free(&vhost);
+}
+
 int vs_cmd_doctor(const struct vs_options *o)
 {
 	struct vs_kcaps caps;
@@ -171,6 +190,8 @@ int vs_cmd_doctor(const struct vs_options *o)
 	/* The proof of a plan is that it loads. */
 	if (vs_loader_new(&caps, &plan, 255, &loader))
 		r = VS_EXIT_FAILED;
+	else
+		try_vhost(&caps, o->live.denied, loader, &plan);
 	vs_loader_free(&loader);
 	gather(&caps, &facts);
 	if (o->json)

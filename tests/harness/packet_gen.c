@@ -27,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PG_STAMP_MAGIC	0x56535047u	/* as in posed_vm.c */
+#define PG_STAMP_MAGIC	0x56535047u	/* as in pose/pose.h */
 #define PG_NS_PER_S	1000000000ull
 #define PG_SNDBUF_BYTES	(64 << 20)
 

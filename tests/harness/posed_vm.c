@@ -6,27 +6,28 @@
  * Run from a copy called qemu-system-x86_64, this program is one: it opens taps
  * in its own network namespace, does direct I/O on disks, and does exactly what
  * it is told on stdin, so that a test knows the truth about each packet and
- * each request. One command a line, one JSON object a line in reply.
+ * each request. pose/pose.h describes commands and replies.
  *
  *	qemu-system-x86_64 -name guest=NAME -uuid UUID [--tap SPEC]... [--disk PATH]...
  *
  * SPEC is NAME[,vnet_hdr][,persist][,queues=N][,down]. Options that are not
- * ours are skipped, so that a whole QEMU command line can be posed with.
- * Commands take KEY=VALUE arguments; the table at the end lists them.
+ * ours are skipped, so that a whole QEMU command line can be posed with. The
+ * table at the end lists the commands.
  *
- * Threads: one. State: the taps and disks below.
+ * Threads: one. State: the taps below, and the disks of pose/disk.c.
  *
  * To add a command: write a cmd_ function, add its row to the table.
  */
-#define _GNU_SOURCE 1 /* O_DIRECT */
+#include "pose/disk.h"
+#include "pose/pose.h"
+#include "pose/tap.h"
+#include "pose/waits.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/bpf.h>
 #include <linux/filter.h>
-#include <linux/fs.h>
 #include <linux/if_tun.h>
-#include <net/if.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,101 +35,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PV_TAP__N	64
-#define PV_QUEUE__N	8
-#define PV_DISK__N	8
-#define PV_ARG__N	16
 #define PV_FRAME_BYTES	65536
 #define PV_VNET_BYTES	10	/* struct virtio_net_hdr without num_buffers */
-#define PV_ETH_BYTES	14
-#define PV_STAMP_MAGIC	0x56535047u	/* as in packet_gen.c */
-#define PV_NS_PER_MS	1000000ull
 
-/* What packet_gen puts behind the Ethernet header. */
-struct pv_stamp {
-	uint32_t magic;
-	uint32_t seq;
-	uint64_t sent_ns;
-} __attribute__((packed));
-
-struct pv_tap {
-	char name[IFNAMSIZ];
-	int fd[PV_QUEUE__N];
-	int queues;	/* 0 = closed */
-	bool vnet_hdr;
-};
-
-struct pv_disk {
-	char path[256];
-	int fd;		/* -1 = closed */
-};
-
-/* What was read since the last command that reported it. */
-struct pv_tally {
-	uint64_t packets;
-	uint64_t bytes;
-	uint64_t stamped;
-	uint64_t *wait_ns;
-	size_t cap;
-};
-
-struct pv_args {
-	char *key[PV_ARG__N];
-	char *val[PV_ARG__N];
-	int n;
-};
-
-static struct pv_tap taps[PV_TAP__N];
+static struct pose_tap taps[PV_TAP__N];
 static int ntaps;
-static struct pv_disk disks[PV_DISK__N];
-static int ndisks;
-static struct pv_tally tally;
 static bool draining;
 
-static uint64_t pv_now_ns(void)
+/* What was read since the last command that reported it. */
+static struct {
+	uint64_t packets;
+	uint64_t bytes;
+} tally;
+
+static struct pose_tap *pv_arg_tap(const struct pose_args *args)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
-}
-
-static void pv_sleep_ms(uint64_t ms)
-{
-	struct timespec ts = {
-		.tv_sec = (time_t)(ms / 1000),
-		.tv_nsec = (long)(ms % 1000 * PV_NS_PER_MS),
-	};
-
-	while (nanosleep(&ts, &ts) && errno == EINTR)
-		;
-}
-
-/* --- arguments -------------------------------------------------------- */
-
-static const char *pv_arg(const struct pv_args *args, const char *key, const char *fallback)
-{
-	for (int i = 0; i < args->n; i++)
-		if (!strcmp(args->key[i], key))
-			return args->val[i];
-	return fallback;
-}
-
-static uint64_t pv_arg_u64(const struct pv_args *args, const char *key, uint64_t fallback)
-{
-	const char *s = pv_arg(args, key, NULL);
-
-	return s ? strtoull(s, NULL, 0) : fallback;
-}
-
-static struct pv_tap *pv_arg_tap(const struct pv_args *args)
-{
-	const char *name = pv_arg(args, "tap", NULL);
+	const char *name = pose_arg(args, "tap", NULL);
 
 	for (int i = 0; i < ntaps; i++)
 		if (taps[i].queues && (!name || !strcmp(taps[i].name, name)))
@@ -136,84 +62,22 @@ static struct pv_tap *pv_arg_tap(const struct pv_args *args)
 	return NULL;
 }
 
-/* --- replies ---------------------------------------------------------- */
-
-static void pv_reply_error(const char *what, int err)
-{
-	printf("{\"ok\":false,\"error\":\"%s: %s\",\"errno\":%d}\n", what, strerror(err), err);
-}
-
-static void pv_reply_ok(void)
-{
-	printf("{\"ok\":true}\n");
-}
-
-static int pv_cmp_u64(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* Nearest rank, in µs: exact, no histogram. */
-static double pv_rank_us(double p)
-{
-	size_t i;
-
-	if (!tally.stamped)
-		return 0;
-	i = (size_t)(p * (double)tally.stamped);
-	if (i >= tally.stamped)
-		i = tally.stamped - 1;
-	return (double)tally.wait_ns[i] / 1000.0;
-}
-
 /* Reports what was read, and starts the tally anew. */
 static void pv_reply_tally(void)
 {
-	if (tally.stamped)
-		qsort(tally.wait_ns, tally.stamped, sizeof(*tally.wait_ns), pv_cmp_u64);
-	printf("{\"ok\":true,\"packets\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"stamped\":%" PRIu64
-	       ",\"wait_us\":{\"min\":%.1f,\"p50\":%.1f,\"p90\":%.1f,\"p95\":%.1f,\"p99\":%.1f,\"max\":%.1f}}\n",
-	       tally.packets, tally.bytes, tally.stamped, pv_rank_us(0), pv_rank_us(0.5),
-	       pv_rank_us(0.9), pv_rank_us(0.95), pv_rank_us(0.99), pv_rank_us(1));
-	tally.packets = tally.bytes = tally.stamped = 0;
+	printf("{\"ok\":true,\"packets\":%" PRIu64 ",\"bytes\":%" PRIu64 ",", tally.packets, tally.bytes);
+	pose_waits_report();
+	printf("}\n");
+	tally.packets = tally.bytes = 0;
 }
 
 /* --- taps ------------------------------------------------------------- */
 
-static int pv_tap_up(const char *name)
-{
-	struct ifreq ifr = {};
-	int s, r;
-
-	s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (s < 0)
-		return -errno;
-	snprintf(ifr.ifr_name, IFNAMSIZ, "%s", name);
-	r = ioctl(s, SIOCGIFFLAGS, &ifr);
-	if (!r) {
-		ifr.ifr_flags |= IFF_UP;
-		r = ioctl(s, SIOCSIFFLAGS, &ifr);
-	}
-	r = r ? -errno : 0;
-	close(s);
-	return r;
-}
-
-static void pv_tap_close(struct pv_tap *tap)
-{
-	for (int i = 0; i < tap->queues; i++)
-		close(tap->fd[i]);
-	tap->queues = 0;
-}
-
 static int pv_tap_open(const char *spec)
 {
-	bool persist = false, down = false;
-	struct pv_tap *tap = NULL;
-	int want = 1, fd, r = 0;
-	char buf[128], *word, *save = NULL;
+	char buf[128], *word, *name, *save = NULL;
+	struct pose_tap *tap = NULL;
+	int want = 1, flags = 0;
 
 	for (int i = 0; i < ntaps; i++)
 		if (!taps[i].queues)
@@ -222,64 +86,33 @@ static int pv_tap_open(const char *spec)
 		return -ENOSPC;
 	if (!tap)
 		tap = &taps[ntaps++];
-	memset(tap, 0, sizeof(*tap));
 
 	snprintf(buf, sizeof(buf), "%s", spec);
-	word = strtok_r(buf, ",", &save);
-	if (!word)
+	name = strtok_r(buf, ",", &save);
+	if (!name)
 		return -EINVAL;
-	snprintf(tap->name, IFNAMSIZ, "%s", word);
 	while ((word = strtok_r(NULL, ",", &save))) {
 		if (!strcmp(word, "vnet_hdr"))
-			tap->vnet_hdr = true;
+			flags |= POSE_TAP_VNET_HDR;
 		else if (!strcmp(word, "persist"))
-			persist = true;
+			flags |= POSE_TAP_PERSIST;
 		else if (!strcmp(word, "down"))
-			down = true;
+			flags |= POSE_TAP_DOWN;
 		else if (!strncmp(word, "queues=", 7))
 			want = atoi(word + 7);
 		else
 			return -EINVAL;
 	}
-	if (want < 1 || want > PV_QUEUE__N)
-		return -EINVAL;
-
-	while (tap->queues < want) {
-		struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI };
-
-		if (tap->vnet_hdr)
-			ifr.ifr_flags |= IFF_VNET_HDR;
-		if (want > 1)
-			ifr.ifr_flags |= IFF_MULTI_QUEUE;
-		snprintf(ifr.ifr_name, IFNAMSIZ, "%s", tap->name);
-		fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-		if (fd < 0) {
-			r = -errno;
-			goto fail;
-		}
-		tap->fd[tap->queues++] = fd;
-		if (ioctl(fd, TUNSETIFF, &ifr) ||
-		    (persist && ioctl(fd, TUNSETPERSIST, 1))) {
-			r = -errno;
-			goto fail;
-		}
-	}
-	if (!down)
-		r = pv_tap_up(tap->name);
-	if (!r)
-		return 0;
-fail:
-	pv_tap_close(tap);
-	return r;
+	return pose_tap_open(tap, name, want, flags);
 }
 
 /* One packet, or 0 when the queue is empty. */
-static int pv_queue_read(const struct pv_tap *tap, int fd)
+static int pv_queue_read(const struct pose_tap *tap, int fd)
 {
 	static unsigned char frame[PV_FRAME_BYTES];
-	size_t skip = tap->vnet_hdr ? PV_VNET_BYTES : 0;
-	struct pv_stamp stamp;
+	size_t skip = (tap->flags & POSE_TAP_VNET_HDR) ? PV_VNET_BYTES : 0;
 	ssize_t len;
+	int r;
 
 	len = read(fd, frame, sizeof(frame));
 	if (len < 0)
@@ -287,22 +120,8 @@ static int pv_queue_read(const struct pv_tap *tap, int fd)
 	len -= (ssize_t)skip;
 	tally.packets++;
 	tally.bytes += (uint64_t)len;
-	if ((size_t)len < PV_ETH_BYTES + sizeof(stamp))
-		return 1;
-	memcpy(&stamp, frame + skip + PV_ETH_BYTES, sizeof(stamp));
-	if (stamp.magic != PV_STAMP_MAGIC)
-		return 1;
-	if (tally.stamped == tally.cap) {
-		size_t cap = tally.cap ? tally.cap * 2 : 65536;
-		uint64_t *p = realloc(tally.wait_ns, cap * sizeof(*p));
-
-		if (!p)
-			return -ENOMEM;
-		tally.wait_ns = p;
-		tally.cap = cap;
-	}
-	tally.wait_ns[tally.stamped++] = pv_now_ns() - stamp.sent_ns;
-	return 1;
+	r = pose_waits_note(frame + skip, (size_t)len);
+	return r ? r : 1;
 }
 
 /*
@@ -311,9 +130,9 @@ static int pv_queue_read(const struct pv_tap *tap, int fd)
  */
 static int pv_taps_read(uint64_t max, uint64_t idle_ms, uint64_t end_ns)
 {
-	struct pollfd pfd[PV_TAP__N * PV_QUEUE__N];
-	const struct pv_tap *owner[PV_TAP__N * PV_QUEUE__N];
-	uint64_t got = 0, last_ns = pv_now_ns();
+	struct pollfd pfd[PV_TAP__N * POSE_TAP_QUEUE__N];
+	const struct pose_tap *owner[PV_TAP__N * POSE_TAP_QUEUE__N];
+	uint64_t got = 0, last_ns = pose_now_ns();
 
 	while (got < max) {
 		uint64_t now_ns, until_ns;
@@ -325,13 +144,13 @@ static int pv_taps_read(uint64_t max, uint64_t idle_ms, uint64_t end_ns)
 				pfd[n] = (struct pollfd){ .fd = taps[i].fd[q], .events = POLLIN };
 				owner[n++] = &taps[i];
 			}
-		now_ns = pv_now_ns();
-		until_ns = last_ns + idle_ms * PV_NS_PER_MS;
+		now_ns = pose_now_ns();
+		until_ns = last_ns + idle_ms * POSE_NS_PER_MS;
 		if (end_ns && end_ns < until_ns)
 			until_ns = end_ns;
 		if (now_ns >= until_ns)
 			return 0;
-		wait_ms = (int)((until_ns - now_ns + PV_NS_PER_MS - 1) / PV_NS_PER_MS);
+		wait_ms = (int)((until_ns - now_ns + POSE_NS_PER_MS - 1) / POSE_NS_PER_MS);
 		r = poll(pfd, n, wait_ms);
 		if (r < 0 && errno != EINTR)
 			return -errno;
@@ -347,7 +166,7 @@ static int pv_taps_read(uint64_t max, uint64_t idle_ms, uint64_t end_ns)
 				if (!one)
 					break;
 				got++;
-				last_ns = pv_now_ns();
+				last_ns = pose_now_ns();
 			}
 		}
 	}
@@ -356,136 +175,128 @@ static int pv_taps_read(uint64_t max, uint64_t idle_ms, uint64_t end_ns)
 
 /* --- commands --------------------------------------------------------- */
 
-static void cmd_open(const struct pv_args *args)
+static void cmd_open(const struct pose_args *args)
 {
-	int r = pv_tap_open(pv_arg(args, "tap", ""));
+	int r = pv_tap_open(pose_arg(args, "tap", ""));
 
 	if (r)
-		pv_reply_error("open tap", -r);
+		pose_reply_error("open tap", -r);
 	else
-		pv_reply_ok();
+		pose_reply_ok();
 }
 
-static void cmd_close(const struct pv_args *args)
+static void cmd_close(const struct pose_args *args)
 {
-	struct pv_tap *tap = pv_arg_tap(args);
+	struct pose_tap *tap = pv_arg_tap(args);
 
 	if (!tap) {
-		pv_reply_error("close", ENODEV);
+		pose_reply_error("close", ENODEV);
 		return;
 	}
-	pv_tap_close(tap);
-	pv_reply_ok();
+	pose_tap_close(tap);
+	pose_reply_ok();
 }
 
 /* The descriptor stays, but the interface has no queue: the guest is gone. */
-static void cmd_detach(const struct pv_args *args)
+static void cmd_detach(const struct pose_args *args)
 {
 	struct ifreq ifr = { .ifr_flags = IFF_DETACH_QUEUE };
-	struct pv_tap *tap = pv_arg_tap(args);
+	struct pose_tap *tap = pv_arg_tap(args);
 
 	if (!tap) {
-		pv_reply_error("detach", ENODEV);
+		pose_reply_error("detach", ENODEV);
 		return;
 	}
 	for (int q = 0; q < tap->queues; q++)
 		if (ioctl(tap->fd[q], TUNSETQUEUE, &ifr)) {
-			pv_reply_error("TUNSETQUEUE", errno);
+			pose_reply_error("TUNSETQUEUE", errno);
 			return;
 		}
-	pv_reply_ok();
+	pose_reply_ok();
 }
 
-static void cmd_read(const struct pv_args *args)
+static void cmd_read(const struct pose_args *args)
 {
-	int r = pv_taps_read(pv_arg_u64(args, "count", UINT64_MAX),
-			     pv_arg_u64(args, "idle_ms", 300), 0);
+	int r = pv_taps_read(pose_arg_u64(args, "count", UINT64_MAX),
+			     pose_arg_u64(args, "idle_ms", 300), 0);
 
 	if (r)
-		pv_reply_error("read", -r);
+		pose_reply_error("read", -r);
 	else
 		pv_reply_tally();
 }
 
-static void cmd_drain(const struct pv_args *args)
+static void cmd_drain(const struct pose_args *args)
 {
-	draining = pv_arg_u64(args, "on", 1) != 0;
+	draining = pose_arg_u64(args, "on", 1) != 0;
 	if (draining) {
-		pv_reply_ok();
+		pose_reply_ok();
 		return;
 	}
 	/* What is still in the rings belongs to the same tally. */
-	pv_taps_read(UINT64_MAX, pv_arg_u64(args, "idle_ms", 100), 0);
+	pv_taps_read(UINT64_MAX, pose_arg_u64(args, "idle_ms", 100), 0);
 	pv_reply_tally();
 }
 
-static void cmd_hold(const struct pv_args *args)
+static void cmd_hold(const struct pose_args *args)
 {
 	int r;
 
-	pv_sleep_ms(pv_arg_u64(args, "ms", 300));
-	r = pv_taps_read(UINT64_MAX, pv_arg_u64(args, "idle_ms", 200), 0);
+	pose_sleep_ms(pose_arg_u64(args, "ms", 300));
+	r = pv_taps_read(UINT64_MAX, pose_arg_u64(args, "idle_ms", 200), 0);
 	if (r)
-		pv_reply_error("hold", -r);
+		pose_reply_error("hold", -r);
 	else
 		pv_reply_tally();
 }
 
-static void cmd_bursty(const struct pv_args *args)
+static void cmd_bursty(const struct pose_args *args)
 {
-	uint64_t period_ns = pv_arg_u64(args, "period_ms", 1000) * PV_NS_PER_MS;
-	uint64_t stall_ms = pv_arg_u64(args, "stall_ms", 100);
-	uint64_t now_ns = pv_now_ns();
-	uint64_t end_ns = now_ns + pv_arg_u64(args, "ms", 5000) * PV_NS_PER_MS;
+	uint64_t period_ns = pose_arg_u64(args, "period_ms", 1000) * POSE_NS_PER_MS;
+	uint64_t stall_ms = pose_arg_u64(args, "stall_ms", 100);
+	uint64_t now_ns = pose_now_ns();
+	uint64_t end_ns = now_ns + pose_arg_u64(args, "ms", 5000) * POSE_NS_PER_MS;
 
 	for (uint64_t next_ns = now_ns + period_ns; now_ns < end_ns; next_ns += period_ns) {
 		/* The stall comes last, so that a period's whole wait is read by the next. */
-		int r = pv_taps_read(UINT64_MAX, UINT32_MAX, next_ns - stall_ms * PV_NS_PER_MS);
+		int r = pv_taps_read(UINT64_MAX, UINT32_MAX, next_ns - stall_ms * POSE_NS_PER_MS);
 
 		if (r) {
-			pv_reply_error("bursty", -r);
+			pose_reply_error("bursty", -r);
 			return;
 		}
-		pv_sleep_ms(stall_ms);
-		now_ns = pv_now_ns();
+		pose_sleep_ms(stall_ms);
+		now_ns = pose_now_ns();
 	}
 	pv_taps_read(UINT64_MAX, 300, 0);
 	pv_reply_tally();
 }
 
-static void cmd_send(const struct pv_args *args)
+static void cmd_send(const struct pose_args *args)
 {
 	unsigned char frame[PV_VNET_BYTES + PV_FRAME_BYTES] = {};
-	const char *dst = pv_arg(args, "dst", "ff:ff:ff:ff:ff:ff");
-	const char *src = pv_arg(args, "src", "02:00:00:00:00:01");
-	uint64_t count = pv_arg_u64(args, "count", 1), size = pv_arg_u64(args, "size", 100);
-	uint64_t type = pv_arg_u64(args, "type", 0x88b5);
-	struct pv_tap *tap = pv_arg_tap(args);
+	uint64_t count = pose_arg_u64(args, "count", 1), size = pose_arg_u64(args, "size", 100);
+	struct pose_tap *tap = pv_arg_tap(args);
 	uint64_t sent = 0, errors = 0;
 	unsigned char *eth;
 	int last = 0;
 
 	if (!tap || size > PV_FRAME_BYTES) {
-		pv_reply_error("send", tap ? EINVAL : ENODEV);
+		pose_reply_error("send", tap ? EINVAL : ENODEV);
 		return;
 	}
-	eth = frame + (tap->vnet_hdr ? PV_VNET_BYTES : 0);
-	if (sscanf(dst, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &eth[0], &eth[1], &eth[2], &eth[3],
-		   &eth[4], &eth[5]) != 6 ||
-	    sscanf(src, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &eth[6], &eth[7], &eth[8], &eth[9],
-		   &eth[10], &eth[11]) != 6) {
-		pv_reply_error("send: address", EINVAL);
+	eth = frame + (tap->flags & POSE_TAP_VNET_HDR ? PV_VNET_BYTES : 0);
+	if (pose_eth_fill(args, eth)) {
+		pose_reply_error("send: address", EINVAL);
 		return;
 	}
-	eth[12] = (unsigned char)(type >> 8);
-	eth[13] = (unsigned char)type;
 	for (uint64_t i = 0; i < count; i++) {
-		struct pv_stamp stamp = {
-			.magic = PV_STAMP_MAGIC, .seq = (uint32_t)i, .sent_ns = pv_now_ns(),
+		struct pose_stamp stamp = {
+			.magic = POSE_STAMP_MAGIC, .seq = (uint32_t)i, .sent_ns = pose_now_ns(),
 		};
 
-		if (size >= PV_ETH_BYTES + sizeof(stamp))
-			memcpy(eth + PV_ETH_BYTES, &stamp, sizeof(stamp));
+		if (size >= POSE_ETH_BYTES + sizeof(stamp))
+			memcpy(eth + POSE_ETH_BYTES, &stamp, sizeof(stamp));
 		if (write(tap->fd[0], frame, (size_t)(eth - frame) + size) < 0) {
 			errors++;
 			last = errno;
@@ -539,14 +350,14 @@ static int pv_filter_mac(int fd)
 }
 
 /* Three ways in which a tap refuses every frame of packet_gen's. */
-static void cmd_filter(const struct pv_args *args)
+static void cmd_filter(const struct pose_args *args)
 {
-	const char *kind = pv_arg(args, "kind", "socket");
-	struct pv_tap *tap = pv_arg_tap(args);
+	const char *kind = pose_arg(args, "kind", "socket");
+	struct pose_tap *tap = pv_arg_tap(args);
 	int r;
 
 	if (!tap) {
-		pv_reply_error("filter", ENODEV);
+		pose_reply_error("filter", ENODEV);
 		return;
 	}
 	if (!strcmp(kind, "socket")) {
@@ -560,98 +371,12 @@ static void cmd_filter(const struct pv_args *args)
 		r = -1;
 	}
 	if (r)
-		pv_reply_error("filter", errno);
+		pose_reply_error("filter", errno);
 	else
-		pv_reply_ok();
+		pose_reply_ok();
 }
 
-static int pv_disk_open(const char *path)
-{
-	struct pv_disk *disk;
-	int fd;
-
-	if (ndisks == PV_DISK__N)
-		return -ENOSPC;
-	fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	disk = &disks[ndisks++];
-	snprintf(disk->path, sizeof(disk->path), "%s", path);
-	disk->fd = fd;
-	return 0;
-}
-
-static void cmd_disk_open(const struct pv_args *args)
-{
-	int r = pv_disk_open(pv_arg(args, "path", ""));
-
-	if (r)
-		pv_reply_error("disk-open", -r);
-	else
-		pv_reply_ok();
-}
-
-static int pv_disk_op(int fd, const char *op, void *buf, uint64_t size, uint64_t pos)
-{
-	uint64_t range[2] = { pos, size };
-
-	if (!strcmp(op, "read"))
-		return pread(fd, buf, size, (off_t)pos) == (ssize_t)size ? 0 : -1;
-	if (!strcmp(op, "write"))
-		return pwrite(fd, buf, size, (off_t)pos) == (ssize_t)size ? 0 : -1;
-	if (!strcmp(op, "flush"))
-		return fdatasync(fd);
-	if (!strcmp(op, "discard"))
-		return ioctl(fd, BLKDISCARD, range);
-	errno = EINVAL;
-	return -1;
-}
-
-/* Queue depth 1, O_DIRECT, sequential from the start: one call, one request. */
-static void cmd_disk(const struct pv_args *args)
-{
-	const char *op = pv_arg(args, "op", "read"), *path = pv_arg(args, "path", NULL);
-	uint64_t count = pv_arg_u64(args, "count", 1), size = pv_arg_u64(args, "size", 4096);
-	struct pv_disk *disk = NULL;
-	void *buf = NULL;
-	uint64_t done = 0;
-	int err = 0;
-
-	for (int i = 0; i < ndisks; i++)
-		if (!disk && (!path || !strcmp(disks[i].path, path)))
-			disk = &disks[i];
-	if (!disk || posix_memalign(&buf, 4096, size)) {
-		pv_reply_error("disk", disk ? ENOMEM : ENODEV);
-		return;
-	}
-	memset(buf, 0x5a, size);
-	for (uint64_t i = 0; i < count && !err; i++) {
-		if (pv_disk_op(disk->fd, op, buf, size, i * size))
-			err = errno ? errno : EIO;
-		else
-			done++;
-	}
-	free(buf);
-	if (err)
-		pv_reply_error("disk", err);
-	else
-		printf("{\"ok\":true,\"ops\":%" PRIu64 ",\"bytes\":%" PRIu64 "}\n", done,
-		       strcmp(op, "flush") ? done * size : 0);
-}
-
-static void cmd_quit(const struct pv_args *args)
-{
-	(void)args;
-	pv_reply_ok();
-	fflush(stdout);
-	exit(0);
-}
-
-static const struct {
-	const char *name;
-	void (*run)(const struct pv_args *args);
-	const char *help;
-} commands[] = {
+static const struct pose_command commands[] = {
 	{ "open", cmd_open, "tap=SPEC: plug a tap" },
 	{ "close", cmd_close, "[tap=NAME]: close all its queues" },
 	{ "detach", cmd_detach, "[tap=NAME]: disable its queues, keep the descriptors (queues=2 or more)" },
@@ -661,52 +386,28 @@ static const struct {
 	{ "bursty", cmd_bursty, "ms=MS stall_ms=MS period_ms=MS: read, but stall once a period" },
 	{ "send", cmd_send, "[tap=] [count=] [size=] [type=] [dst=] [src=]: transmit as the guest" },
 	{ "filter", cmd_filter, "[tap=] kind=socket|ebpf|mac: refuse all frames" },
-	{ "disk-open", cmd_disk_open, "path=PATH: open with O_DIRECT" },
-	{ "disk", cmd_disk, "[path=] op=read|write|flush|discard [count=] [size=]" },
-	{ "quit", cmd_quit, "end" },
+	POSE_DISK_COMMANDS,
 };
 
 #define PV_COMMAND__N ((int)(sizeof(commands) / sizeof(commands[0])))
 
-static void pv_command_run(char *line)
+static void pv_wait_input(void)
 {
-	struct pv_args args = {};
-	char *save = NULL, *name, *word;
+	struct pollfd in = { .fd = 0, .events = POLLIN };
 
-	name = strtok_r(line, " \t\n", &save);
-	if (!name)
-		return;
-	while ((word = strtok_r(NULL, " \t\n", &save)) && args.n < PV_ARG__N) {
-		char *eq = strchr(word, '=');
-
-		if (!eq) {
-			pv_reply_error(word, EINVAL);
-			return;
-		}
-		*eq = '\0';
-		args.key[args.n] = word;
-		args.val[args.n++] = eq + 1;
-	}
-	for (int i = 0; i < PV_COMMAND__N; i++)
-		if (!strcmp(name, commands[i].name)) {
-			commands[i].run(&args);
-			return;
-		}
-	pv_reply_error(name, ENOSYS);
+	while (poll(&in, 1, draining ? 0 : -1) == 0)
+		pv_taps_read(UINT64_MAX, 20, pose_now_ns() + 20 * POSE_NS_PER_MS);
 }
 
 int main(int argc, char **argv)
 {
-	char line[1024];
-	size_t len = 0;
-
 	for (int i = 1; i + 1 < argc; i++) {
 		int r = 0;
 
 		if (!strcmp(argv[i], "--tap"))
 			r = pv_tap_open(argv[i + 1]);
 		else if (!strcmp(argv[i], "--disk"))
-			r = pv_disk_open(argv[i + 1]);
+			r = pose_disk_open(argv[i + 1]);
 		if (r) {
 			fprintf(stderr, "posed_vm: %s %s: %s\n", argv[i], argv[i + 1], strerror(-r));
 			return 1;
@@ -715,26 +416,5 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("{\"ok\":true,\"pid\":%d}\n", (int)getpid());
 
-	/* Not stdio: buffered input would hide a second line from poll(). */
-	for (;;) {
-		struct pollfd in = { .fd = 0, .events = POLLIN };
-		ssize_t n;
-		char *eol;
-
-		while (poll(&in, 1, draining ? 0 : -1) == 0)
-			pv_taps_read(UINT64_MAX, 20, pv_now_ns() + 20 * PV_NS_PER_MS);
-		n = read(0, line + len, sizeof(line) - 1 - len);
-		if (n <= 0)
-			return 0;
-		len += (size_t)n;
-		line[len] = '\0';
-		while ((eol = strchr(line, '\n'))) {
-			*eol++ = '\0';
-			pv_command_run(line);
-			len -= (size_t)(eol - line);
-			memmove(line, eol, len + 1);
-		}
-		if (len == sizeof(line) - 1)
-			return 1;
-	}
+	return pose_serve(commands, PV_COMMAND__N, pv_wait_input);
 }

@@ -7,7 +7,7 @@
  * is told on stdin, and counts what it did: packets, kicks and signals, by queue.
  * Run from a copy called qemu-system-x86_64 it poses as a VM, as posed_vm does.
  *
- *	qemu-system-x86_64 -name guest=NAME -uuid UUID [--tap SPEC]...
+ *	qemu-system-x86_64 -name guest=NAME -uuid UUID [--tap SPEC]... [--disk PATH]...
  *
  * A queue pair is a /dev/vhost-net with two split rings:
  *
@@ -20,13 +20,15 @@
  * commands and replies look. rx and tx are the guest's: rx is out of the host's
  * tap into us.
  *
- * Threads: one; the workers are the kernel's. State: vhost/nic.c.
+ * Threads: one; the workers are the kernel's. State: vhost/nic.c, pose/disk.c.
  *
  * To add a command: write a cmd_ function, add its row to the table.
  */
+#include "pose/disk.h"
 #include "pose/pose.h"
 #include "pose/waits.h"
-#include "vhost/nic.h"
+#include "vhost/fault.h"
+#include "vhost/pick.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -36,62 +38,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define VD_PICK__N	(VD_NIC__N * POSE_TAP_QUEUE__N)
-#define VD_STALL_MAX_MS	60000
 #define VD_TIMEOUT_MS	30000
-
-/* The queue pairs that a command is about. */
-struct vd_pick {
-	struct vd_lane *lane[VD_PICK__N];
-	const char *tap[VD_PICK__N];
-	int queue[VD_PICK__N];
-	int n;
-};
-
-/*
- * tap= and queue= choose, "all" means each. Absent they mean each or, with @first,
- * the first. False, with a reply, if there is none.
- */
-static bool vd_pick(struct vd_pick *pick, const struct pose_args *args, bool first)
-{
-	struct vd_nic *nic = vd_nic_at(0);
-	const char *tap = pose_arg(args, "tap", first && nic ? nic->tap.name : "all");
-	const char *queue = pose_arg(args, "queue", first ? "0" : "all");
-
-	pick->n = 0;
-	for (int i = 0; (nic = vd_nic_at(i)); i++)
-		for (int k = 0; k < nic->lanes; k++) {
-			if (strcmp(tap, "all") && strcmp(tap, nic->tap.name))
-				continue;
-			if (strcmp(queue, "all") && strtoull(queue, NULL, 0) != (uint64_t)k)
-				continue;
-			pick->lane[pick->n] = nic->lane[k];
-			pick->tap[pick->n] = nic->tap.name;
-			pick->queue[pick->n++] = k;
-		}
-	if (!pick->n)
-		pose_reply_error("no such tap or queue", ENODEV);
-	return pick->n > 0;
-}
-
-/* which=rx|tx, absent = both. */
-static bool vd_which(const struct pose_args *args, int queue)
-{
-	const char *which = pose_arg(args, "which", "both");
-
-	return !strcmp(which, "both") || !strcmp(which, queue == VD_RX ? "rx" : "tx");
-}
-
-/* "on" or "off" as a word; -1, with a reply, for anything else. */
-static int vd_switch(const struct pose_args *args)
-{
-	if (args->word && !strcmp(args->word, "on"))
-		return 1;
-	if (args->word && !strcmp(args->word, "off"))
-		return 0;
-	pose_reply_error("say on or off", EINVAL);
-	return -1;
-}
 
 /* --- vNICs ------------------------------------------------------------ */
 
@@ -291,83 +238,6 @@ static void cmd_receive(const struct pose_args *args)
 	printf("}\n");
 }
 
-/* --- faults ----------------------------------------------------------- */
-
-static void cmd_post(const struct pose_args *args)
-{
-	struct vd_pick pick;
-	int on = vd_switch(args);
-
-	if (on < 0 || !vd_pick(&pick, args, false))
-		return;
-	for (int i = 0; i < pick.n; i++) {
-		struct vd_pair *pair = &pick.lane[i]->pair;
-
-		pair->q[VD_RX].post_limit = on ? (unsigned int)pose_arg_u64(args, "limit", pair->cfg.ring) : 0;
-		vd_pair_rx_refill(pair);
-	}
-	pose_reply_ok();
-}
-
-static void cmd_kick(const struct pose_args *args)
-{
-	bool now = args->word && !strcmp(args->word, "now");
-	struct vd_pick pick;
-	int on = now ? 1 : vd_switch(args);
-
-	if (on < 0 || !vd_pick(&pick, args, false))
-		return;
-	for (int i = 0; i < pick.n; i++)
-		for (int k = 0; k < VD_QUEUE__N; k++) {
-			struct vd_queue *q = &pick.lane[i]->pair.q[k];
-
-			if (!vd_which(args, k))
-				continue;
-			if (now)
-				vd_queue_kick(q);
-			else if (on)
-				vd_queue_kick_resume(q);
-			else
-				q->kick_off = true;
-		}
-	pose_reply_ok();
-}
-
-static void cmd_notify(const struct pose_args *args)
-{
-	uint64_t look_us = pose_arg_u64(args, "look_us", 1000);
-	struct vd_pick pick;
-	int on = vd_switch(args);
-
-	if (on < 0 || !vd_pick(&pick, args, false))
-		return;
-	for (int i = 0; i < pick.n; i++) {
-		struct vd_lane *lane = pick.lane[i];
-		bool off = false;
-
-		for (int k = 0; k < VD_QUEUE__N; k++) {
-			struct vd_queue *q = &lane->pair.q[k];
-
-			if (vd_which(args, k)) {
-				q->notify_off = !on;
-				lane->more[k] = vd_ring_signals_ask(&q->ring, on) && on;
-			}
-			off |= q->notify_off;
-		}
-		vd_lane_look_every(lane, off ? look_us : 0);
-	}
-	pose_reply_ok();
-}
-
-/* As if no vCPU ran: nothing is looked at, on any queue. */
-static void cmd_stall(const struct pose_args *args)
-{
-	uint64_t ms = pose_arg_u64(args, "ms", 300);
-
-	pose_sleep_ms(ms < VD_STALL_MAX_MS ? ms : VD_STALL_MAX_MS);
-	pose_reply_ok();
-}
-
 /* --- figures ---------------------------------------------------------- */
 
 static void vd_counts_print(const char *name, struct vd_queue *q)
@@ -412,10 +282,8 @@ static const struct pose_command commands[] = {
 	{ "wait", cmd_wait, "[timeout_ms=]: until what is sent in the background is used" },
 	{ "stop", cmd_stop, "[timeout_ms=]: post no more of it" },
 	{ "receive", cmd_receive, "[count=N] [idle_ms=MS] [timeout_ms=]: what came since the last receive" },
-	{ "post", cmd_post, "on|off [limit=N]: receive buffers; N = what the device may hold" },
-	{ "kick", cmd_kick, "on|off|now [which=rx|tx]: off = post, but do not tell; now = once, asked or not" },
-	{ "notify", cmd_notify, "on|off [which=rx|tx] [look_us=US]: off = no calls, look by timer (0 = never)" },
-	{ "stall", cmd_stall, "ms=MS: look at no ring for so long" },
+	VD_FAULT_COMMANDS,
+	POSE_DISK_COMMANDS,
 	{ "stats", cmd_stats, "all counts since the tap was opened" },
 };
 
@@ -423,10 +291,10 @@ static const struct pose_command commands[] = {
 
 static void vd_help(void)
 {
-	printf("usage: qemu-system-x86_64 [-name guest=NAME,...] [-uuid UUID] [--tap SPEC]...\n"
+	printf("usage: qemu-system-x86_64 [-name guest=NAME,...] [-uuid UUID] [--tap SPEC]... [--disk PATH]...\n"
 	       "Poses as a VM whose vNICs are served by vhost-net; commands come on stdin.\n\n"
 	       "SPEC is " VD_NIC_SPEC_HELP ";\n"
-	       "at most %d taps of %d queues, rings up to %d, 256 if absent; workers=2: tx has its own.\n"
+	       "at most %d taps of %d queues, rings up to %d, 256 if absent.\n"
 	       "Options of QEMU's are skipped. Copy the program to a file called qemu-system-x86_64\n"
 	       "to have it found as a VM.\n\n"
 	       "commands; [tap=NAME|all] [queue=N|all] choose for all but open, close and stall:\n",
@@ -463,12 +331,22 @@ int main(int argc, char **argv)
 		perror("vhost_drive: epoll_create1");
 		return 1;
 	}
-	for (int i = 1; i + 1 < argc; i++)
-		if (!strcmp(argv[i], "--tap") && vd_nic_open(argv[i + 1], why)) {
-			fprintf(stderr, "vhost_drive: --tap %s: %s\n", argv[i + 1], why);
+	for (int i = 1; i + 1 < argc; i++) {
+		int r = 0;
+
+		if (!strcmp(argv[i], "--tap")) {
+			r = vd_nic_open(argv[i + 1], why);
+		} else if (!strcmp(argv[i], "--disk")) {
+			r = pose_disk_open(argv[i + 1]);
+			if (r)
+				snprintf(why, sizeof(why), "open with O_DIRECT: %s", strerror(-r));
+		}
+		if (r) {
+			fprintf(stderr, "vhost_drive: %s %s: %s\n", argv[i], argv[i + 1], why);
 			vd_nics_done();
 			return 1;
 		}
+	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("{\"ok\":true,\"pid\":%d}\n", (int)getpid());
 	status = pose_serve(commands, VD_COMMAND__N, vd_wait_input);

@@ -50,7 +50,7 @@ static int vd_spec_parse(const char *spec, struct vd_config *cfg, char name[128]
 {
 	char *word, *save = NULL;
 
-	*cfg = (struct vd_config){ .ring = 256, .buffer_bytes = 2048, .workers = 1, .event_idx = true };
+	*cfg = (struct vd_config){ .ring = 256, .buffer_bytes = 2048, .event_idx = true };
 	*queues = 1;
 	*flags = POSE_TAP_VNET_HDR;
 	if (snprintf(name, 128, "%s", spec) >= 128 || !strtok_r(name, ",", &save))
@@ -69,8 +69,10 @@ static int vd_spec_parse(const char *spec, struct vd_config *cfg, char name[128]
 			cfg->ring = n;
 		else if (!strncmp(word, "buffer=", 7))
 			cfg->buffer_bytes = n;
-		else if (!strncmp(word, "workers=", 8))
-			cfg->workers = n;
+		else if (!strcmp(word, "thread=kthread"))
+			cfg->thread = VD_THREAD_KTHREAD;
+		else if (!strcmp(word, "thread=task"))
+			cfg->thread = VD_THREAD_TASK;
 		else if (!strncmp(word, "busy_poll_us=", 13))
 			cfg->busy_poll_us = n;
 		else if (!strncmp(word, "event_idx=", 10))
@@ -79,7 +81,7 @@ static int vd_spec_parse(const char *spec, struct vd_config *cfg, char name[128]
 			return -EINVAL;
 	}
 	if (cfg->ring < 2 || cfg->ring > VD_RING_MAX || (cfg->ring & (cfg->ring - 1)) ||
-	    cfg->buffer_bytes < 128 || cfg->buffer_bytes > 65536 || cfg->workers < 1 || cfg->workers > 2)
+	    cfg->buffer_bytes < 128 || cfg->buffer_bytes > 65536)
 		return -EINVAL;
 	return 0;
 }

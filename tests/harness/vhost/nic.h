@@ -42,8 +42,8 @@ int vd_nic_open(const char *spec, char ret_why[160]);
 void vd_nic_close(struct vd_nic *nic);
 
 #define VD_NIC_SPEC_HELP                                                                  \
-	"NAME[,queues=N][,ring=N][,buffer=BYTES][,workers=1|2][,event_idx=0|1]"           \
-	"[,busy_poll_us=N][,persist][,down]"
+	"NAME[,queues=N][,ring=N][,buffer=BYTES]"                                         \
+	"[,thread=kthread|task][,event_idx=0|1][,busy_poll_us=N][,persist][,down]"
 
 /* The i-th open vNIC, NULL behind the last. */
 struct vd_nic *vd_nic_at(int i);

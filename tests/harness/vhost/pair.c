@@ -16,18 +16,9 @@
 
 #define VD_TAKE_BATCH	64	/* rx buffers go back to the device in portions */
 
-/* Linux 6.5; the headers of the build may be older. */
-#ifndef VHOST_NEW_WORKER
-struct vhost_worker_state {
-	unsigned int worker_id;
-};
-
-struct vhost_vring_worker {
-	unsigned int index;
-	unsigned int worker_id;
-};
-#define VHOST_NEW_WORKER _IOR(VHOST_VIRTIO, 0x8, struct vhost_worker_state)
-#define VHOST_ATTACH_VRING_WORKER _IOW(VHOST_VIRTIO, 0x15, struct vhost_vring_worker)
+/* Newer than the headers of the build may be. */
+#ifndef VHOST_SET_FORK_FROM_OWNER
+#define VHOST_SET_FORK_FROM_OWNER _IOW(VHOST_VIRTIO, 0x84, __u8)
 #endif
 
 _Static_assert(sizeof(struct virtio_net_hdr_mrg_rxbuf) == VD_HDR_BYTES, "header");
@@ -139,18 +130,15 @@ static int vd_queue_open(const struct vd_pair *pair, struct vd_queue *q, unsigne
 	return 0;
 }
 
-static int vd_pair_workers(const struct vd_pair *pair, char *why)
+static int vd_pair_thread(const struct vd_pair *pair, char *why)
 {
-	struct vhost_vring_worker attach = { .index = VD_TX };
-	struct vhost_worker_state state = {};
+	uint8_t task = pair->cfg.thread == VD_THREAD_TASK;
 
-	if (pair->cfg.workers < 2)
+	if (pair->cfg.thread == VD_THREAD_DEFAULT)
 		return 0;
-	if (ioctl(pair->vhost_fd, VHOST_NEW_WORKER, &state))
-		return vd_fail(why, "VHOST_NEW_WORKER", "before Linux 6.5 a device has one worker");
-	attach.worker_id = state.worker_id;
-	if (ioctl(pair->vhost_fd, VHOST_ATTACH_VRING_WORKER, &attach))
-		return vd_fail(why, "VHOST_ATTACH_VRING_WORKER", "");
+	if (ioctl(pair->vhost_fd, VHOST_SET_FORK_FROM_OWNER, &task))
+		return vd_fail(why, "VHOST_SET_FORK_FROM_OWNER",
+			       "this kernel does not let one choose the kind of worker");
 	return 0;
 }
 
@@ -164,17 +152,17 @@ static int vd_pair_setup(struct vd_pair *pair, int tap_fd, char *why)
 	if (pair->vhost_fd < 0)
 		return vd_fail(why, "open /dev/vhost-net",
 			       errno == ENOENT || errno == ENODEV ? "load the module vhost_net" : "");
-	if (ioctl(pair->vhost_fd, VHOST_SET_OWNER))
-		return vd_fail(why, "VHOST_SET_OWNER", "");
-	r = vd_pair_memory(pair, why);
+	r = vd_pair_thread(pair, why);
+	if (!r && ioctl(pair->vhost_fd, VHOST_SET_OWNER))
+		r = vd_fail(why, "VHOST_SET_OWNER", "");
+	if (!r)
+		r = vd_pair_memory(pair, why);
 	if (!r)
 		r = vd_pair_features(pair, why);
 	if (!r)
 		r = vd_pair_mem_table(pair, why);
 	for (unsigned int i = 0; !r && i < VD_QUEUE__N; i++)
 		r = vd_queue_open(pair, &pair->q[i], i, why);
-	if (!r)
-		r = vd_pair_workers(pair, why);
 	for (unsigned int i = 0; !r && i < VD_QUEUE__N; i++) {
 		struct vhost_vring_file backend = { .index = i, .fd = tap_fd };
 

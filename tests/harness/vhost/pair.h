@@ -12,6 +12,9 @@
  * struct virtio_net_hdr_mrg_rxbuf (12 bytes) in front, in the same buffer; frames
  * larger than an rx buffer span several (VIRTIO_NET_F_MRG_RXBUF).
  *
+ * One worker serves both queues: VHOST_NEW_WORKER is vhost_scsi's, vhost_net up to
+ * Linux 7.2 refuses it.
+ *
  * The counts are exact: a kick is a write to the kick eventfd, a call is one
  * signal of the device, of which a read of the call eventfd may fetch several.
  *
@@ -27,11 +30,13 @@
 
 enum { VD_RX, VD_TX, VD_QUEUE__N };
 
+enum vd_thread { VD_THREAD_DEFAULT, VD_THREAD_KTHREAD, VD_THREAD_TASK };
+
 struct vd_config {
 	unsigned int ring;		/* descriptors per virtqueue */
 	unsigned int buffer_bytes;	/* per descriptor, with the header */
-	unsigned int workers;		/* 1, or 2: tx gets a worker of its own */
 	unsigned int busy_poll_us;	/* VHOST_SET_VRING_BUSYLOOP_TIMEOUT */
+	enum vd_thread thread;		/* whose the worker is: the kernel's, or a thread of ours */
 	bool event_idx;
 };
 

@@ -143,20 +143,19 @@ static __always_inline struct vs_worker *worker_of(__u32 tid)
  * know runs, not moments within them.
  */
 static __always_inline void account_wait(struct vs_virtq *q, const struct vs_worker *worker,
-					 const struct vs_wake *w, bool kick, __u64 now, __u64 delay)
+					 const struct vs_wake *w, bool kick, __u64 waited, __u64 delay,
+					 bool comparable)
 {
-	__u64 waited = now - w->at_ns, served, sibling, cpu;
+	__u64 served, sibling, cpu;
 
-	if ((__s64)waited < 0)
-		return;
 	vs_hist_add(kick ? q->kick.n : q->wake.n, waited, 1);
 	if (kick)
 		q->kick.sum_ns += waited;
 	else
 		q->wake.sum_ns += waited;
 	q->wait_ns += waited;
-	if (!w->tid)
-		return; /* its first: nothing to compare with */
+	if (!comparable)
+		return; /* this worker's first: nothing to compare with */
 	served = worker->busy_ns - w->busy_ns;
 	if ((__s64)served < 0 || served > waited)
 		served = (__s64)served < 0 ? 0 : waited;
@@ -213,12 +212,16 @@ static __always_inline int begin(__u64 work, __u64 vq, int direction, bool kick)
 	w = bpf_map_lookup_elem(&vs_wake, &work);
 	if (w) {
 		woken = w->at_ns;
+		if (woken > now) /* came since: of the next run */
+			woken = 0;
 		if (woken)
-			account_wait(q, worker, w, kick, now, delay);
+			account_wait(q, worker, w, kick, now - woken, delay,
+				     w->tid == key.tid && w->vq == vq);
 		w->vq = vq;
 		w->tid = key.tid;
 		barrier();
-		w->at_ns = 0;
+		if (woken)
+			w->at_ns = 0;
 	} else {
 		struct vs_wake fresh = { .vq = vq, .tid = key.tid };
 

@@ -204,8 +204,8 @@ class Lab:
         return gated
 
     def disk(self, mib=64, direct=True):
-        # Not in tmpfs: its loop devices know no direct I/O.
-        fd, image = tempfile.mkstemp(prefix=f"vst-{self.tag}-", suffix=".img", dir=BUILD)
+        # Not in tmpfs: its loop devices know no direct I/O. VS_DISK is host-vm's folder.
+        fd, image = tempfile.mkstemp(prefix=f"vst-{self.tag}-", suffix=".img", dir=os.environ.get("VS_DISK", BUILD))
         os.close(fd)
         self.undo.callback(os.unlink, image)
         # Written, not allocated: reads of unwritten extents never reach the disk.

@@ -188,7 +188,7 @@ void vs_plan_vhost(const struct vs_kcaps *caps, const struct vs_vhost_facts *fac
 	ret->programs_n = 0;
 	ret->reason[0] = '\0';
 	if (!in_use) {
-		say(ret, "no VM uses vhost-net; attached when one does");
+		say(ret, "not needed: no VM uses vhost-net; attached when one does");
 		return;
 	}
 	if (!facts->types || (!fentry && !kprobe)) {
@@ -277,7 +277,7 @@ void vs_plan_decide(const struct vs_kcaps *caps, unsigned int denied, struct vs_
 	CHOOSE(exec_forms, false, &ret->probes[VS_PROBE_DISCOVER_EXEC]);
 	CHOOSE(taps_forms, true, &ret->probes[VS_PROBE_DISCOVER_TAPS]);
 	vs_plan_files(caps, denied, &ret->probes[VS_PROBE_DISCOVER_FILES]);
-	say(&ret->probes[VS_PROBE_VHOST_WORKER], "no VM uses vhost-net; attached when one does");
+	say(&ret->probes[VS_PROBE_VHOST_WORKER], "not needed: no VM uses vhost-net; attached when one does");
 	if (ret->probes[VS_PROBE_DISCOVER_FILES].state == VS_STATE_ACTIVE)
 		say(&ret->probes[VS_PROBE_TAP_LEARN], "not needed: discover.files names devices");
 	else

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What virtscope says of vhost workers, against what the driver at the other end counted.
+
+Under emulation times are slow and noisy: counts are exact here, times are
+compared with each other only.
+"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from vhost import vhost_vm   # noqa: E402
+from lab import Lab, sh, wait_for   # noqa: E402
+from probe import Daemon, Look, map_entries, rows   # noqa: E402
+
+FORMS = {"fentry": [], "kprobe": ["--deny-hook", "fentry"]}
+TRACEPOINTS = ["--deny-hook", "fentry", "--deny-hook", "kprobe"]
+
+
+@pytest.fixture
+def lab(request, tmp_path):
+    tmp_path.chmod(0o755)
+    lab = Lab(request.node.nodeid, tmp_path)
+    with lab.undo:
+        yield lab
+
+
+@pytest.fixture
+def look(lab):
+    def start(*args, **kw):
+        process = Look(*args, **kw)
+        lab.undo.callback(process.end)
+        return process.ready()
+    return start
+
+
+@pytest.fixture
+def daemon(lab):
+    def start(*args, **kw):
+        process = Daemon(lab.scratch, *args, **kw)
+        lab.undo.callback(process.end)
+        return process.ready()
+    return start
+
+
+@pytest.fixture(params=FORMS, ids=str)
+def form(request):
+    return FORMS[request.param]
+
+
+def queue(report, vm, tap, direction, index=0):
+    """The row of a virtqueue that ran; one that no worker touched yet has none."""
+    found = [q for q in report.vnic(vm, tap)["vhost"] if q["direction"] == direction and q["queue"] == index]
+    assert len(found) == 1, f"{direction} {index} is not once among {report.vnic(vm, tap)['vhost']}"
+    return found[0]
+
+
+def grown(after, before):
+    return {d: {k: after[d][k] - before[d][k] for k in after[d]} for d in ("rx", "tx")}
+
+
+def quiet(report):
+    """Nothing of vhost was lost."""
+    lost = {k: v for k, v in report["self"]["lost"].items() if k.startswith("vhost_") and v}
+    assert not lost, lost
+
+
+def test_packets_kicks_and_interrupts_equal_the_drivers(lab, look, form):
+    ns = lab.netns()
+    vm = vhost_vm(lab, ns, ["t0"])
+    probe = look(*form)
+    before = vm.settled("t0")
+    # The ring is idle between these, so each one is a kick.
+    vm.do("send", count=200, rate=200, batch=1)
+    vm.do("send", count=5000, size=300)
+    ns.send("t0", 1500, rate=1500)
+    vm.do("receive", count=1500)
+    was = grown(vm.settled("t0"), before)
+    report = probe.finish()
+    tx, rx = queue(report, vm, "t0", "tx"), queue(report, vm, "t0", "rx")
+    assert report["probes"]["vhost.worker"]["state"] == ("fallback" if form else "active")
+    assert tx["buffers"] == was["tx"]["packets"] == 5200
+    assert rx["buffers"] == was["rx"]["packets"] >= 1500
+    assert tx["kick_delay_us"]["count"] == was["tx"]["kicks"] >= 200
+    assert rx["wake_delay_us"]["count"] + rx["requeued"] + rx["kick_delay_us"]["count"] == rx["runs"]
+    assert tx["signals"]["sent"] == was["tx"]["calls"]
+    assert rx["signals"]["sent"] == was["rx"]["calls"]
+    assert [tx["tid"]] == [rx["tid"]] == [w.tid for w in vm.workers()]
+    assert sum(n for _, _, n in tx["buffers_per_run"]["buckets"]) == tx["runs"]
+    assert 0 < tx["busy_ratio"] < 1 and 0 < rx["busy_ratio"] < 1
+    assert report.vnic(vm, "t0")["tx"]["packets"] == 5200
+    quiet(report)
+
+
+def test_interrupts_that_the_guest_does_not_want_are_suppressed_not_sent(lab, look):
+    ns = lab.netns()
+    vm = vhost_vm(lab, ns, ["t0,event_idx=0"])
+    probe = look()
+    before = vm.settled("t0")
+    vm.do("notify off", which="tx", look_us=2000)
+    vm.do("send", count=3000)
+    was = grown(vm.settled("t0"), before)
+    signals = queue(probe.finish(), vm, "t0", "tx")["signals"]
+    assert signals["sent"] == was["tx"]["calls"] == 0
+    assert signals["suppressed"] > 0
+
+
+def test_each_queue_pair_has_its_own_figures(lab, look):
+    ns = lab.netns()
+    vm = vhost_vm(lab, ns, ["t0,queues=2"])
+    probe = look()
+    vm.do("send", count=700, queue=0)
+    vm.do("send", count=300, queue=1)
+    report = probe.finish()
+    assert queue(report, vm, "t0", "tx", 0)["buffers"] == 700
+    assert queue(report, vm, "t0", "tx", 1)["buffers"] == 300
+    tids = {q["tid"] for q in report.vnic(vm, "t0")["vhost"]}
+    assert tids == {w.tid for w in vm.workers()} and len(tids) == 2
+
+
+def test_workers_of_one_device_are_told_apart(lab, look):
+    ns = lab.netns()
+    try:
+        vm = vhost_vm(lab, ns, ["t0,workers=2"])
+    except AssertionError:
+        pytest.skip("this kernel gives a vhost device one worker only (VHOST_NEW_WORKER came with 6.5)")
+    probe = look()
+    vm.do("send", count=500)
+    ns.send("t0", 500, rate=1000)
+    vm.do("receive", count=500)
+    report = probe.finish()
+    tx, rx = queue(report, vm, "t0", "tx"), queue(report, vm, "t0", "rx")
+    assert (tx["buffers"], rx["buffers"] >= 500) == (500, True)
+    assert tx["tid"] != rx["tid"]
+    assert {tx["tid"], rx["tid"]} <= {w.tid for w in vm.workers()}
+
+
+def test_a_driver_that_posts_no_buffers_is_named_as_that(lab, look, form):
+    ns = lab.netns()
+    vm = vhost_vm(lab, ns, ["t0"])
+    probe = look(*form)
+    vm.do("post off")
+    begin = time.monotonic()
+    ns.send("t0", 2500, size=100)   # more than its buffers and the tap's ring hold
+    time.sleep(2)
+    vm.do("post on")
+    held_us = (time.monotonic() - begin) * 1e6
+    vm.do("receive", idle_ms=500)
+    report = probe.finish()
+    waits = queue(report, vm, "t0", "rx")["waits"]
+    assert waits["mostly"] == "guest_buffers"
+    assert 2e6 <= waits["guest_buffers_us"] <= held_us * 1.1
+    assert waits["guest_buffers_us"] > 5 * waits["cpu_us"]
+    vnic = report.vnic(vm, "t0")
+    assert rows(vnic, "rx", reason="FULL_RING") == ns.counters("t0")["rx"]["dropped"] > 0
+
+
+def test_a_driver_that_still_posts_no_buffers_is_seen_waiting(lab, look):
+    ns = lab.netns()
+    vm = vhost_vm(lab, ns, ["t0"])
+    vm.do("post off")
+    probe = look()
+    ns.send("t0", 600, rate=6000)
+    time.sleep(1)
+    waits = queue(probe.finish(), vm, "t0", "rx")["waits"]
+    assert waits["mostly"] == "guest_buffers" and waits["guest_buffers_us"] >= 1e6
+
+
+class Hogs:
+    """Processes that burn one CPU."""
+
+    def __init__(self, lab, cpu, count=3):
+        self.all = [subprocess.Popen(["taskset", "-c", str(cpu), "/bin/sh", "-c", "while :; do :; done"])
+                    for _ in range(count)]
+        lab.undo.callback(self.end)
+
+    def end(self):
+        for hog in self.all:
+            hog.kill()
+            hog.wait()
+
+
+def test_a_worker_without_a_cpu_is_named_as_that_and_disks_stay_as_they_were(lab, look):
+    ns = lab.netns()
+    disk = lab.disk(mib=16)
+    vm = vhost_vm(lab, ns, ["t0"])
+    other = lab.vm(disks=[disk])
+    os.sched_setaffinity(vm.pid, {0})
+    os.sched_setaffinity(other.pid, {0})
+    worker = vm.workers()[0].tid
+    os.sched_setaffinity(worker, {1})
+
+    def measure():
+        probe = look("--duration", 120)
+        vm.do("send", count=300, rate=100, batch=1)
+        other.do("read", disk=0, count=50, size=4096)
+        return probe.finish()
+
+    calm = measure()
+    Hogs(lab, 1)
+    busy = measure()
+    was, now = (queue(r, vm, "t0", "tx") for r in (calm, busy))
+    assert now["waits"]["mostly"] == "cpu"
+    assert now["waits"]["cpu_us"] > 5 * was["waits"]["cpu_us"]
+    assert now["run_delay_us"]["sum"] > 5 * was["run_delay_us"]["sum"]
+    assert now["kick_delay_us"]["p99"] > 2 * was["kick_delay_us"]["p99"]
+    # What the scheduler says of the same worker, over its life, holds it all.
+    life_ns = int(pathlib.Path(f"/proc/{worker}/schedstat").read_text().split()[1])
+    assert now["waits"]["cpu_us"] * 1000 <= now["run_delay_us"]["sum"] * 1000 <= life_ns
+    reads = [r.ops(other, disk.name, "read") for r in (calm, busy)]
+    assert [r["count"] for r in reads] == [50, 50]
+    assert reads[1]["total_us"]["p50"] < 5 * reads[0]["total_us"]["p50"]
+
+
+def test_a_worker_busy_with_another_queue_is_named_as_that(lab, look):
+    ns = lab.netns()
+    vm = vhost_vm(lab, ns, ["t0,ring=1024"])
+    probe = look()
+    vm.do("send", count=150000, size=1400, background=1)
+    ns.send("t0", 1500, rate=500)
+    vm.do("stop")
+    vm.do("receive", idle_ms=500)
+    rx = queue(probe.finish(), vm, "t0", "rx")
+    waits = rx["waits"]
+    assert waits["sibling_us"] > waits["guest_buffers_us"]
+    assert 0 < waits["sibling_us"] <= (rx["wake_delay_us"]["sum"] + rx["kick_delay_us"]["sum"]) * 1.001
+
+
+def test_waits_add_up_to_the_delays(lab, look):
+    ns = lab.netns()
+    vm = vhost_vm(lab, ns, ["t0"])
+    probe = look()
+    vm.do("send", count=20000, background=1)
+    ns.send("t0", 2000, rate=2000)
+    vm.do("wait")
+    report = probe.finish()
+    for direction in ("rx", "tx"):
+        q = queue(report, vm, "t0", direction)
+        parts = sum(q["waits"][k] for k in ("cpu_us", "sibling_us", "other_us"))
+        assert parts == pytest.approx(q["kick_delay_us"]["sum"] + q["wake_delay_us"]["sum"], rel=1e-6, abs=1)
+
+
+def test_by_tracepoints_a_worker_shows_its_packets_and_its_wait_for_a_cpu(lab, look):
+    ns = lab.netns()
+    vm = vhost_vm(lab, ns, ["t0"])
+    probe = look(*TRACEPOINTS)
+    before = vm.settled("t0")
+    vm.do("send", count=3000)
+    ns.send("t0", 1000, rate=2000)
+    vm.do("receive", count=1000)
+    was = grown(vm.settled("t0"), before)
+    report = probe.finish()
+    assert report["probes"]["vhost.worker"]["state"] == "fallback"
+    [w] = report.vnic(vm, "t0")["vhost"]
+    assert [w["tid"]] == [x.tid for x in vm.workers()]
+    assert w["buffers"] == was["rx"]["packets"] + was["tx"]["packets"]
+    assert (w["queue"], w["direction"], w["kick_delay_us"], w["ring_depth"]) == (None,) * 4
+    assert w["wake_delay_us"]["count"] > 0 and w["busy_ratio"] > 0
+    quiet(report)
+
+
+def vhost_programs(pid):
+    """Names of the probe's programs; one that goes while it is looked at is no error."""
+    shown = sh("bpftool", "-j", "prog", "show", check=False)
+    rows = json.loads(shown) if shown.startswith("[") else []
+    return [r["name"] for r in rows if r.get("name", "").startswith("vs_vq_") and
+            pid in {p["pid"] for p in r.get("pids", [])}]
+
+
+def test_vhost_net_may_be_loaded_after_the_daemon_and_unloaded_under_it(lab, daemon):
+    sh("modprobe", "-r", "vhost_net")
+    lab.undo.callback(sh, "modprobe", "vhost_net")
+    virtscope = daemon()
+    ns = lab.netns()
+    assert not vhost_programs(virtscope.pid)
+    sh("modprobe", "vhost_net")
+    vm = vhost_vm(lab, ns, ["t0"])
+    wait_for("the probe to be attached", lambda: len(vhost_programs(virtscope.pid)) >= 9, 20, step_s=0.2)
+    look = Look("--control", virtscope.control, standalone=False).ready()
+    lab.undo.callback(look.end)
+    vm.do("send", count=400)
+    assert queue(look.finish(), vm, "t0", "tx")["buffers"] == 400
+    vm.quit()
+    # Kept for a minute in case of the next VM, then let go.
+    wait_for("the module to be unloaded", lambda: subprocess.run(
+        ["modprobe", "-r", "vhost_net"], capture_output=True).returncode == 0, 90, step_s=1)
+    assert not vhost_programs(virtscope.pid)
+    # And again.
+    sh("modprobe", "vhost_net")
+    again = vhost_vm(lab, ns, ["t1"])
+    wait_for("the probe to be attached", lambda: len(vhost_programs(virtscope.pid)) >= 9, 20, step_s=0.2)
+    look = Look("--control", virtscope.control, standalone=False).ready()
+    lab.undo.callback(look.end)
+    again.do("send", count=500)
+    assert queue(look.finish(), again, "t1", "tx")["buffers"] == 500
+
+
+def test_destroyed_under_load_it_is_told_of_and_leaves_no_rows(lab, daemon):
+    virtscope = daemon()
+    ns = lab.netns()
+    vm = vhost_vm(lab, ns, ["t0"])
+    virtscope.event("vnic.attach", vm, timeout_s=10)
+    wait_for("the probe to be attached", lambda: len(vhost_programs(virtscope.pid)) >= 9, 20, step_s=0.2)
+    look = Look("--control", virtscope.control, standalone=False).ready()
+    lab.undo.callback(look.end)
+    vm.do("send", ms=20000, background=1)
+    time.sleep(1)
+    vm.process.kill()
+    virtscope.event("vm.stop", vm, timeout_s=10)
+    report = look.finish()
+    row = report.vm(vm)
+    assert row["running"] is False
+    assert queue(report, vm, "t0", "tx")["buffers"] > 0
+
+    def left():
+        return [n for (name, _), n in map_entries(virtscope.pid).items() if name == "vs_virtq" and n]
+    look = Look("--control", virtscope.control, standalone=False).ready()
+    assert all(v["pid"] != vm.pid for v in look.finish()["vms"])
+    assert not left()

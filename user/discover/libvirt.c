@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
@@ -13,10 +14,12 @@
 #include <sys/wait.h>
 
 #define WATCH_NS      VS_NS_PER_S
-#define BACKOFF_MAX_NS (30 * VS_NS_PER_S)
+#define BACKOFF_MAX_NS (8 * VS_NS_PER_S)
 /* So many messages a turn: the rest of the loop has its turns, too. */
 #define MESSAGES_PER_TURN 64
 #define AGENT_FD 3
+/* For a process that was killed to be gone. */
+#define SOON_NS 10000000
 
 struct vs_libvirt {
 	struct vs_loop *loop;
@@ -25,10 +28,11 @@ struct vs_libvirt {
 	void *data;
 	enum vs_libvirt_state state;
 	bool was_connected;
+	bool refused; /* the last loss was told, not found by silence */
 	char reason[160];
 	pid_t pid;	     /* 0: none runs */
 	int fd;		     /* -1: its end is closed */
-	int watch_timer;
+	int watch_timer, soon_timer;
 	uint64_t heard_ns;   /* last message, or its start */
 	uint64_t backoff_ns, start_at_ns;
 	struct vs_domain_message message; /* large: not on the stack */
@@ -156,6 +160,7 @@ static void pass_on(struct vs_libvirt *v)
 		char why[sizeof(m->text)];
 
 		memcpy(why, m->text, sizeof(why));
+		v->refused = true;
 		lose(v, why);
 		break;
 	}
@@ -167,11 +172,15 @@ static void pass_on(struct vs_libvirt *v)
 		v->was_connected = true;
 		break;
 	default:
-		/* After a loss for silence the words of that connection are
-		 * void: the domains are asked for anew. */
-		if (v->state == VS_LIBVIRT_CONNECTED)
-			v->fn(v->data, m);
+		v->fn(v->data, m);
 	}
+}
+
+/* libvirtd was given up for silence, and has found its voice again. */
+static bool speaks_again(const struct vs_libvirt *v)
+{
+	return v->state == VS_LIBVIRT_LOST && v->message.type != VS_DOMAIN_LOST &&
+	       v->message.type != VS_DOMAIN_CONNECTED;
 }
 
 static void on_message(void *data, int fd)
@@ -191,6 +200,14 @@ static void on_message(void *data, int fd)
 			return;
 		}
 		v->heard_ns = vs_clock_mono_ns();
+		if (speaks_again(v)) {
+			/* What it said before is void. A new connection says
+			 * all of it anew. */
+			hang_up(v);
+			v->start_at_ns = 0;
+			vs_loop_arm(v->soon_timer, SOON_NS);
+			return;
+		}
 		pass_on(v);
 	}
 }
@@ -214,8 +231,10 @@ static void on_watch(void *data, int timer)
 		hang_up(v);
 		start_later(v);
 	}
-	if (now - v->heard_ns > VS_LIBVIRT_SILENT_NS)
+	if (now - v->heard_ns > VS_LIBVIRT_SILENT_NS) {
+		v->refused = false;
 		lose(v, "libvirtd does not answer");
+	}
 }
 
 int vs_libvirt_new(struct vs_loop *loop, const char *uri, vs_libvirt_fn fn, void *data,
@@ -230,7 +249,7 @@ int vs_libvirt_new(struct vs_loop *loop, const char *uri, vs_libvirt_fn fn, void
 	v->uri = uri ? uri : VS_LIBVIRT_URI;
 	v->fn = fn;
 	v->data = data;
-	v->fd = v->watch_timer = -1;
+	v->fd = v->watch_timer = v->soon_timer = -1;
 	v->backoff_ns = VS_NS_PER_S;
 	*ret = v;
 	if (strcmp(v->uri, "none") == 0) {
@@ -243,10 +262,14 @@ int vs_libvirt_new(struct vs_loop *loop, const char *uri, vs_libvirt_fn fn, void
 		return 0;
 	}
 	v->state = VS_LIBVIRT_STARTING;
-	v->watch_timer = r ? r : vs_loop_every(loop, WATCH_NS, on_watch, v);
-	if (v->watch_timer >= 0)
+	if (!r) {
+		v->soon_timer = vs_loop_timer(loop, on_watch, v);
+		v->watch_timer = vs_loop_every(loop, WATCH_NS, on_watch, v);
+		r = v->soon_timer < 0 ? v->soon_timer : v->watch_timer < 0 ? v->watch_timer : 0;
+	}
+	if (!r)
 		return 0;
-	r = vs_fail(v->watch_timer, "start virtscope-libvirt: %s", strerror(-v->watch_timer));
+	r = vs_fail(r, "start virtscope-libvirt: %s", strerror(-r));
 	vs_libvirt_free(ret);
 	return r;
 }
@@ -262,8 +285,8 @@ void vs_libvirt_free(struct vs_libvirt **libvirt)
 	 * not wait; whoever inherits it reaps it. */
 	for (int i = 0; v->pid && i < 100 && waitpid(v->pid, NULL, WNOHANG) == 0; i++)
 		(void)usleep(1000);
-	if (v->watch_timer >= 0)
-		vs_loop_remove(v->loop, v->watch_timer);
+	vs_loop_remove(v->loop, v->watch_timer);
+	vs_loop_remove(v->loop, v->soon_timer);
 	free(v);
 	*libvirt = NULL;
 }
@@ -271,6 +294,11 @@ void vs_libvirt_free(struct vs_libvirt **libvirt)
 enum vs_libvirt_state vs_libvirt_state(const struct vs_libvirt *v)
 {
 	return v->state;
+}
+
+bool vs_libvirt_is_absent(const struct vs_libvirt *v)
+{
+	return v->state == VS_LIBVIRT_LOST && v->refused && !v->was_connected;
 }
 
 bool vs_libvirt_was_connected(const struct vs_libvirt *v)

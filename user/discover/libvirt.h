@@ -43,6 +43,8 @@ int vs_libvirt_new(struct vs_loop *loop, const char *uri, vs_libvirt_fn fn, void
 void vs_libvirt_free(struct vs_libvirt **libvirt);
 
 enum vs_libvirt_state vs_libvirt_state(const struct vs_libvirt *libvirt);
+/* Nobody has listened at the URI since we began. */
+bool vs_libvirt_is_absent(const struct vs_libvirt *libvirt);
 /* Has it ever been connected? */
 bool vs_libvirt_was_connected(const struct vs_libvirt *libvirt);
 /* Why it is not connected; "" if it is. */

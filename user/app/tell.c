@@ -7,9 +7,10 @@
 #include <errno.h>
 #include <string.h>
 
-/* How long libvirt may take to say why a VM began, or ended. */
+/* How long libvirt may take to say why a VM began, or ended: it tells of an end
+ * only when it has cleaned up behind it, seconds later. */
 #define START_WAIT_NS (3 * VS_NS_PER_S)
-#define STOP_WAIT_NS  (3 * VS_NS_PER_S / 2)
+#define STOP_WAIT_NS  (5 * VS_NS_PER_S)
 
 struct waiting_start {
 	uint64_t vm_uid, due_ns;

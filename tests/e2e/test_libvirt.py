@@ -258,7 +258,7 @@ def test_how_a_domain_began_and_ended_is_told(libvirt, domain, probe):
     stop = wait_for("vm.stop", lambda: [e for e in daemon.events("vm.stop") if e["vm"]["pid"] == pid], SOON_S)[0][0]
     assert stop["data"] == {"reason": "saved"} and stop["vm"]["uuid"] == vm.uuid
     libvirt.virsh("start", vm.name)
-    event = daemon.event("vm.start", vm, SOON_S)
+    event = daemon.event("vm.start", vm, 12)
     assert event["data"] == {"cause": "restored", "source": "libvirt"}
     named_by(daemon, vm, "libvirt", SOON_S)
     pid = vm.pid

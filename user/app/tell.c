@@ -7,9 +7,10 @@
 #include <errno.h>
 #include <string.h>
 
-/* How long libvirt may take to say why a VM began, or ended: it tells of an end
- * only when it has cleaned up behind it, seconds later. */
-#define START_WAIT_NS (3 * VS_NS_PER_S)
+/* How long libvirt may take to say why a VM began, or ended. It tells of a
+ * migration as it begins, of a restored VM when its memory has been read, and of
+ * an end when it has cleaned up behind it. */
+#define START_WAIT_NS (10 * VS_NS_PER_S)
 #define STOP_WAIT_NS  (5 * VS_NS_PER_S)
 
 struct waiting_start {

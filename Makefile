@@ -17,16 +17,30 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -W
 CFLAGS ?= -O2 -g
 VS_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DVS_VERSION='"$(VERSION)"' $(WARN) \
 	     -Iuser -Ibpf -Ibuild/skel -fstack-protector-strong
+# WITH_LIBVIRT=0 leaves virtscope-libvirt out: VMs then have the names that /proc tells.
+WITH_LIBVIRT ?= 1
 LDLIBS := -lbpf -lelf -lz -ljansson -lm
 BPF_CFLAGS := -g -O2 -target bpf -D__TARGET_ARCH_$(ARCH) -Wall -Werror \
 	      -Wno-missing-declarations -Ivmlinux -Ibpf
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
-SRC      := $(sort $(wildcard user/*/*.c))
+# virtscope-libvirt is a program of its own, so that only it carries libvirt and libxml2 (12 MiB).
+LIBVIRT_SRC := user/app/libvirt_main.c user/discover/domain_xml.c
+SRC      := $(filter-out $(LIBVIRT_SRC),$(sort $(wildcard user/*/*.c)))
 OBJ      := $(SRC:%.c=build/%.o)
+ifneq ($(WITH_LIBVIRT),0)
+LIBVIRT     := build/virtscope-libvirt
+LIBVIRT_OBJ := $(LIBVIRT_SRC:%.c=build/%.o) build/user/base/text.o
+XML_SAN_OBJ := build/san/user/discover/domain_xml.o
+XML_CFLAGS   = $(shell pkg-config --cflags libxml-2.0)
+XML_LDLIBS   = $(shell pkg-config --libs libxml-2.0)
+endif
 BPF_SRC  := $(sort $(wildcard bpf/*.bpf.c))
 SKEL     := $(BPF_SRC:bpf/%.bpf.c=build/skel/%.skel.h)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
+ifeq ($(WITH_LIBVIRT),0)
+UNIT_SRC := $(filter-out tests/unit/test_discover_domain_xml.c,$(UNIT_SRC))
+endif
 UNIT     := $(UNIT_SRC:tests/unit/%.c=build/tests/unit/%)
 HARNESS  := $(patsubst tests/harness/%.c,build/tests/harness/%,$(wildcard tests/harness/*.c))
 # Unit tests link everything but main(), instrumented.
@@ -34,7 +48,7 @@ SAN_OBJ  := $(patsubst %.c,build/san/%.o,$(filter-out user/app/main.c,$(SRC)))
 
 .PHONY: all help check test bench install clean harness lint
 .SECONDARY:
-all: build/virtscope ## build build/virtscope (default)
+all: build/virtscope $(LIBVIRT) ## build build/virtscope (default); WITH_LIBVIRT=0 without libvirt
 
 help: ## this text
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile tests/bench/bench.mk | expand -t 20
@@ -42,6 +56,13 @@ help: ## this text
 build/virtscope: $(OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+build/virtscope-libvirt: $(LIBVIRT_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs libvirt) $(XML_LDLIBS)
+
+build/user/discover/domain_xml.o build/san/user/discover/domain_xml.o: VS_CFLAGS += $(XML_CFLAGS)
+build/user/app/libvirt_main.o: VS_CFLAGS += $(shell pkg-config --cflags libvirt)
 
 build/user/%.o: user/%.c | $(SKEL)
 	$(call say,CC,$<)
@@ -64,10 +85,10 @@ build/san/%.o: %.c | $(SKEL)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(VS_CFLAGS) -O1 -g $(SANITIZE) -MMD -MP -c -o $@ $<
 
-build/tests/unit/%: tests/unit/%.c $(SAN_OBJ)
+build/tests/unit/%: tests/unit/%.c $(SAN_OBJ) $(XML_SAN_OBJ)
 	$(call say,UNIT,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(VS_CFLAGS) -Wno-missing-prototypes -O1 -g $(SANITIZE) -MMD -MP -MF $@.d -o $@ $< $(SAN_OBJ) -lcmocka $(LDLIBS)
+	$(Q)$(CC) $(VS_CFLAGS) -Wno-missing-prototypes -O1 -g $(SANITIZE) -MMD -MP -MF $@.d -o $@ $< $(SAN_OBJ) $(XML_SAN_OBJ) -lcmocka $(LDLIBS) $(XML_LDLIBS)
 
 # Programs of one file, and what they share; vhost_drive has a folder of its own.
 build/tests/harness/vhost_drive: $(wildcard tests/harness/vhost/*.[ch])
@@ -92,11 +113,12 @@ test: ## everything: unit tests, then end to end on this kernel (root)
 
 install: all ## install below DESTDIR (PREFIX=/usr)
 	install -D -m 755 build/virtscope $(DESTDIR)$(PREFIX)/bin/virtscope
+	$(if $(LIBVIRT),install -D -m 755 $(LIBVIRT) $(DESTDIR)$(PREFIX)/libexec/virtscope-libvirt)
 	for f in README.md LICENSE $(wildcard docs/*.md docs/*.json); do \
 		install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/doc/virtscope/$${f##*/} || exit 1; done
 
 clean: ## remove what was built (keeps the guest kernel)
-	rm -rf build/user build/bpf build/skel build/san build/tests build/virtscope
+	rm -rf build/user build/bpf build/skel build/san build/tests build/virtscope build/virtscope-libvirt
 
 -include tests/bench/bench.mk
--include $(OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(BPF_SRC:%.c=build/%.d) $(UNIT:=.d)
+-include $(OBJ:.o=.d) $(LIBVIRT_OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(BPF_SRC:%.c=build/%.d) $(UNIT:=.d)

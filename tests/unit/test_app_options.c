@@ -178,6 +178,18 @@ static void paths_must_not_be_empty(void **state)
 	BAD(run, "--control=");
 }
 
+static void libvirt_takes_a_uri_or_none(void **state)
+{
+	(void)state;
+	OK(report, "-j");
+	assert_null(o.live.libvirt);
+	OK(run, "--libvirt", "none");
+	assert_string_equal(o.live.libvirt, "none");
+	OK(report, "--libvirt=qemu:///session");
+	assert_string_equal(o.live.libvirt, "qemu:///session");
+	BAD(run, "--libvirt", "");
+}
+
 static void missing_value_is_refused(void **state)
 {
 	(void)state;
@@ -255,6 +267,7 @@ int main(void)
 		cmocka_unit_test(vm_name_that_is_too_long_is_refused),
 		cmocka_unit_test(the_65th_vm_is_refused),
 		cmocka_unit_test(paths_must_not_be_empty),
+		cmocka_unit_test(libvirt_takes_a_uri_or_none),
 		cmocka_unit_test(missing_value_is_refused),
 		cmocka_unit_test(switch_takes_no_value),
 		cmocka_unit_test(unknown_words_are_refused),

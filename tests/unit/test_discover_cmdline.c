@@ -241,6 +241,54 @@ static void incoming_tells_migration_from_restore(void **state)
 	assert_null(c.incoming);
 }
 
+static void loading_a_snapshot_is_a_restore(void **state)
+{
+	(void)state;
+	PARSE("qemu\0-loadvm\0before");
+	assert_string_equal(c.incoming, "restored");
+}
+
+static void memory_is_read_as_qemu_reads_it(void **state)
+{
+	static const struct {
+		const char *arg;
+		uint64_t bytes;
+	} sizes[] = {
+		{ "512", 512ull << 20 },
+		{ "2G", 2ull << 30 },
+		{ "size=1048576k,slots=16,maxmem=8G", 1ull << 30 },
+		{ "size=128", 128ull << 20 },
+		{ "65536B", 65536 },
+		{ "1t", 1ull << 40 },
+		{ "x", 0 },
+		{ "1x", 0 },
+		{ "99999999999999P", 0 },
+		{ "maxmem=8G", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(sizes); i++) {
+		char line[128];
+		int n = snprintf(line, sizeof(line), "qemu%c-m%c%s", 0, 0, sizes[i].arg);
+
+		vs_cmdline_parse(line, (size_t)n + 1, &c);
+		assert_int_equal(c.memory_bytes, sizes[i].bytes);
+	}
+}
+
+static void a_qemu_without_a_machine_only_asks(void **state)
+{
+	(void)state;
+	PARSE("qemu\0-S\0-machine\0none,accel=kvm:tcg");
+	assert_true(c.asks_only);
+	PARSE("qemu\0-M\0none");
+	assert_true(c.asks_only);
+	PARSE("qemu\0-machine\0q35,accel=kvm");
+	assert_false(c.asks_only);
+	PARSE("qemu\0-machine\0type=pc,usb=off");
+	assert_false(c.asks_only);
+}
+
 static void argument_that_was_cut_is_ignored(void **state)
 {
 	static const char line[] = "qemu\0-uuid\0" UUID "\0-name\0guest=production";
@@ -391,6 +439,9 @@ int main(void)
 		cmocka_unit_test(vcpus_come_from_smp),
 		cmocka_unit_test(absurd_vcpus_are_unknown),
 		cmocka_unit_test(incoming_tells_migration_from_restore),
+		cmocka_unit_test(loading_a_snapshot_is_a_restore),
+		cmocka_unit_test(memory_is_read_as_qemu_reads_it),
+		cmocka_unit_test(a_qemu_without_a_machine_only_asks),
 		cmocka_unit_test(argument_that_was_cut_is_ignored),
 		cmocka_unit_test(no_cut_anywhere_gives_half_a_value),
 		cmocka_unit_test(no_text_gives_nothing),

@@ -462,6 +462,59 @@ static void vnics_go_to_their_own_vm(void **state)
 	json_decref(j);
 }
 
+static void libvirts_word_is_told_and_null_without(void **state)
+{
+	struct vs_vm_sample *v;
+	struct vs_vnic_sample *n;
+	json_t *j;
+
+	(void)state;
+	add_vm(&newer, 1);
+	v = &newer.vms[0];
+	v->memory_used = 5;
+	v->memory_total = 6;
+	n = add_vnic(&newer, 10, 0);
+	j = build();
+	assert_true(json_is_null(at(j, "vms.0.libvirt")));
+	assert_int_equal(number(j, "vms.0.memory.used_bytes"), 5);
+	assert_int_equal(number(j, "vms.0.memory.total_bytes"), 6);
+	assert_true(json_is_null(at(j, "vms.0.memory.balloon_bytes")));
+	assert_true(json_is_null(at(j, "vms.0.vnics.0.mac")));
+	assert_true(json_is_null(at(j, "vms.0.vnics.0.alias")));
+	json_decref(j);
+	v->libvirt.known = true;
+	v->libvirt.id = 3;
+	(void)strcpy(v->libvirt.state, "paused");
+	(void)strcpy(v->libvirt.reason, "ioerror");
+	(void)strcpy(n->mac, "52:54:00:00:00:01");
+	(void)strcpy(n->alias, "net0");
+	v->memory_balloon = 4;
+	j = build();
+	assert_int_equal(number(j, "vms.0.libvirt.id"), 3);
+	assert_string_equal(json_string_value(at(j, "vms.0.libvirt.state")), "paused");
+	assert_string_equal(json_string_value(at(j, "vms.0.libvirt.reason")), "ioerror");
+	assert_true(json_is_null(at(j, "vms.0.libvirt.title")));
+	assert_true(json_is_null(at(j, "vms.0.libvirt.disagreement")));
+	assert_int_equal(number(j, "vms.0.memory.balloon_bytes"), 4);
+	assert_string_equal(json_string_value(at(j, "vms.0.vnics.0.mac")), "52:54:00:00:00:01");
+	assert_string_equal(json_string_value(at(j, "vms.0.vnics.0.alias")), "net0");
+	json_decref(j);
+}
+
+static void a_disagreement_is_told_of_a_vm_without_a_domain(void **state)
+{
+	json_t *j;
+
+	(void)state;
+	add_vm(&newer, 1);
+	(void)strcpy(newer.vms[0].libvirt.disagreement, "twin");
+	j = build();
+	assert_true(json_is_null(at(j, "vms.0.libvirt.id")));
+	assert_true(json_is_null(at(j, "vms.0.libvirt.state")));
+	assert_string_equal(json_string_value(at(j, "vms.0.libvirt.disagreement")), "twin");
+	json_decref(j);
+}
+
 static void own_losses_and_cost_are_differences(void **state)
 {
 	json_t *j;
@@ -511,6 +564,8 @@ int main(void)
 		cmocka_unit_test_teardown(quiet_disk_of_a_vm_is_shown_and_of_nobody_is_not, done),
 		cmocka_unit_test_teardown(what_is_not_known_of_a_vm_is_null, done),
 		cmocka_unit_test_teardown(vnics_go_to_their_own_vm, done),
+		cmocka_unit_test_teardown(libvirts_word_is_told_and_null_without, done),
+		cmocka_unit_test_teardown(a_disagreement_is_told_of_a_vm_without_a_domain, done),
 		cmocka_unit_test_teardown(own_losses_and_cost_are_differences, done),
 	};
 

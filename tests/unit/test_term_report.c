@@ -338,9 +338,32 @@ static void colour_needs_a_terminal(void **state)
 	(void)fclose(f);
 }
 
+static void an_unusual_state_and_a_disagreement_are_said(void **state)
+{
+	struct vs_vm_sample *v = add_vm("web");
+	char *text;
+
+	(void)state;
+	v->libvirt.known = true;
+	(void)strcpy(v->libvirt.state, "running");
+	(void)strcpy(v->libvirt.reason, "booted");
+	text = render(false, false);
+	assert_null(strstr(text, "booted"));
+	assert_null(strstr(text, "disagrees"));
+	free(text);
+	(void)strcpy(v->libvirt.state, "paused");
+	(void)strcpy(v->libvirt.reason, "ioerror");
+	(void)strcpy(v->libvirt.disagreement, "its cgroup is another's");
+	text = render(false, false);
+	assert_non_null(strstr(line_with(text, "VM web"), "paused (ioerror)"));
+	assert_non_null(strstr(text, "libvirt disagrees: its cgroup is another's"));
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(an_unusual_state_and_a_disagreement_are_said, done),
 		cmocka_unit_test_teardown(report_without_vms_says_so, done),
 		cmocka_unit_test_teardown(what_is_null_is_a_dash, done),
 		cmocka_unit_test_teardown(measured_zero_is_a_zero_and_no_dash, done),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cmd_doctor.c - every fact about this host, every choice, and what is lost. */
 #include "app/options.h"
+#include "app/doctor_libvirt.h"
 #include "app/permission.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -96,7 +97,8 @@ static const char *const blind_spots[] = {
 };
 #define BLIND_SPOTS (sizeof(blind_spots) / sizeof(blind_spots[0]))
 
-static void print_json(const struct facts *f, const struct vs_plan *plan, const struct utsname *u)
+static void print_json(const struct facts *f, const struct vs_plan *plan, const struct utsname *u,
+		       const struct vs_doctor_libvirt *libvirt)
 {
 	json_t *facts = json_array(), *probes = json_object(), *blind = json_array(), *j;
 
@@ -120,15 +122,16 @@ static void print_json(const struct facts *f, const struct vs_plan *plan, const 
 	}
 	for (size_t i = 0; i < BLIND_SPOTS; i++)
 		(void)json_array_append_new(blind, json_string(blind_spots[i]));
-	j = json_pack("{s:s,s:s,s:s,s:i,s:o,s:o,s:o}", "schema", "virtscope.doctor/1", "host",
+	j = json_pack("{s:s,s:s,s:s,s:i,s:o,s:o,s:o,s:o}", "schema", "virtscope.doctor/1", "host",
 		      u->nodename, "kernel", u->release, "tier", plan->tier, "facts", facts,
-		      "probes", probes, "not_seen", blind);
+		      "probes", probes, "libvirt", vs_doctor_libvirt_json(libvirt), "not_seen", blind);
 	(void)json_dumpf(j, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
 	(void)putchar('\n');
 	json_decref(j);
 }
 
-static void print_text(const struct facts *f, const struct vs_plan *plan, const struct utsname *u)
+static void print_text(const struct facts *f, const struct vs_plan *plan, const struct utsname *u,
+		       const struct vs_doctor_libvirt *libvirt)
 {
 	(void)printf("virtscope doctor  %s  Linux %s  tier %d\n\nfacts\n", u->nodename, u->release,
 		     plan->tier);
@@ -154,6 +157,7 @@ static void print_text(const struct facts *f, const struct vs_plan *plan, const 
 			(void)putchar('\n');
 		}
 	}
+	vs_doctor_libvirt_print(libvirt);
 	(void)printf("\nnot seen here, whatever the kernel\n");
 	for (size_t i = 0; i < BLIND_SPOTS; i++)
 		(void)printf("  - %s\n", blind_spots[i]);
@@ -178,6 +182,7 @@ int vs_cmd_doctor(const struct vs_options *o)
 	struct vs_plan plan;
 	struct vs_loader *loader = NULL;
 	struct facts facts = { .n = 0 };
+	vs_cleanup(vs_doctor_libvirt_done) struct vs_doctor_libvirt libvirt = { 0 };
 	struct utsname u;
 	int r = VS_EXIT_OK;
 
@@ -194,10 +199,11 @@ int vs_cmd_doctor(const struct vs_options *o)
 		try_vhost(&caps, o->live.denied, loader, &plan);
 	vs_loader_free(&loader);
 	gather(&caps, &facts);
+	vs_doctor_libvirt_ask(o->live.libvirt, &libvirt);
 	if (o->json)
-		print_json(&facts, &plan, &u);
+		print_json(&facts, &plan, &u, &libvirt);
 	else
-		print_text(&facts, &plan, &u);
+		print_text(&facts, &plan, &u, &libvirt);
 	vs_kcaps_done(&caps);
 	return r;
 }

@@ -115,7 +115,7 @@ static int ask_daemon(const struct vs_options *o)
 int vs_cmd_report(const struct vs_options *o)
 {
 	/* What changes the probe cannot be asked of a daemon. */
-	bool own = o->standalone || o->live.denied || o->live.forced_n || o->sample_n ||
+	bool own = o->standalone || o->live.libvirt || o->live.denied || o->live.forced_n || o->sample_n ||
 		   o->require_bpf;
 	int status = own ? -1 : ask_daemon(o);
 

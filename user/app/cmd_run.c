@@ -2,6 +2,7 @@
 /* cmd_run.c - the daemon: live source -> events -> sink, and the control socket. */
 #include "app/options.h"
 #include "app/permission.h"
+#include "app/tell.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "detect/burst.h"
@@ -27,6 +28,7 @@ struct daemon {
 	struct vs_events events;
 	struct vs_burst_detector *bursts;
 	struct vs_control *control;
+	struct vs_tell *tell;
 	struct vs_sample sample;
 	uint64_t lost_told[VS_LOST__N];
 	uint64_t recursion_told, slots_told, sink_lost_told;
@@ -38,6 +40,7 @@ static void daemon_done(struct daemon *d)
 {
 	vs_control_free(&d->control);
 	vs_live_free(&d->live);
+	vs_tell_free(&d->tell);
 	vs_burst_free(&d->bursts);
 	if (d->sink)
 		d->sink_ops->close(&d->sink);
@@ -47,9 +50,10 @@ static void daemon_done(struct daemon *d)
 }
 
 /* Takes @data's reference. */
-static void emit(struct daemon *d, const char *type, const char *severity,
-		 const struct vs_event_vm *vm, json_t *data)
+static void emit(void *to, const char *type, const char *severity, const struct vs_event_vm *vm,
+		 json_t *data)
 {
+	struct daemon *d = to;
 	json_t *event =
 		vs_events_wrap(&d->events, vs_clock_wall_ns(), type, severity, vm, data);
 
@@ -60,59 +64,30 @@ static void emit(struct daemon *d, const char *type, const char *severity,
 	json_decref(event);
 }
 
-static struct vs_event_vm about(const struct vs_vm_entry *vm)
+static void on_disk(void *data, const struct vs_vm_entry *vm, const struct vs_disk_info *disk)
 {
-	return (struct vs_event_vm){ .name = vm->name, .uuid = vm->facts.uuid, .pid = vm->pid };
-}
+	struct daemon *d = data;
+	struct vs_event_vm who = vs_tell_about(d->tell, vm);
 
-static json_t *describe_vnic(const struct vs_vnic_entry *n)
-{
-	return json_pack("{s:s,s:o,s:I}", "vnic", n->name, "netns",
-			 n->netns_inum ? json_sprintf("net:[%u]", n->netns_inum) :
-					 json_string("host"),
-			 "ifindex", (json_int_t)n->id.ifindex);
-}
-
-static const char *start_cause(const struct vs_vm_entry *vm)
-{
-	if (vm->found)
-		return "found";
-	return vm->facts.incoming ? vm->facts.incoming : "boot";
+	emit(d, "disk.seen", "info", &who,
+	     json_pack("{s:s,s:s,s:s,s:o}", "device", disk->name, "layer",
+		       disk->logical ? "logical" : "physical", "kind", disk->kind, "backing",
+		       disk->backing[0] ? json_string(disk->backing) : json_null()));
 }
 
 static void on_change(void *data, enum vs_change change, const struct vs_vm_entry *vm,
 		      const struct vs_vnic_entry *vnic)
 {
 	struct daemon *d = data;
-	struct vs_event_vm who = about(vm);
 
-	switch (change) {
-	case VS_VM_LEAVING:
-		break;
-	case VS_VM_STARTED:
-		emit(d, "vm.start", "info", &who,
-		     json_pack("{s:s,s:s}", "cause", start_cause(vm), "source", "proc"));
-		break;
-	case VS_VM_STOPPED:
-		emit(d, "vm.stop", "info", &who, json_object());
-		break;
-	case VS_VNIC_ATTACHED:
-		emit(d, "vnic.attach", "info", &who, describe_vnic(vnic));
-		break;
-	case VS_VNIC_DETACHED:
-		emit(d, "vnic.detach", "info", &who, describe_vnic(vnic));
-		break;
-	}
+	vs_tell_change(d->tell, change, vm, vnic);
 }
 
-static void on_disk(void *data, const struct vs_vm_entry *vm, const struct vs_disk_info *disk)
+static void on_news(void *data, const struct vs_news *news)
 {
-	struct vs_event_vm who = about(vm);
+	struct daemon *d = data;
 
-	emit(data, "disk.seen", "info", &who,
-	     json_pack("{s:s,s:s,s:s,s:o}", "device", disk->name, "layer",
-		       disk->logical ? "logical" : "physical", "kind", disk->kind, "backing",
-		       disk->backing[0] ? json_string(disk->backing) : json_null()));
+	vs_tell_news(d->tell, news);
 }
 
 static void on_burst(void *data, uint64_t vnic_uid, uint32_t raw_reason)
@@ -131,7 +106,7 @@ static void on_burst_due(void *data, const struct vs_burst_finding *f)
 
 	if (!vm)
 		return;
-	who = about(vm);
+	who = vs_tell_about(d->tell, vm);
 	emit(d, "drop.burst", "warning", &who,
 	     json_pack("{s:s,s:o,s:I,s:s,s:s,s:o,s:o,s:I,s:f}", "vnic", n->name, "netns",
 		       n->netns_inum ? json_sprintf("net:[%u]", n->netns_inum) :
@@ -250,6 +225,7 @@ static int set_up(struct daemon *d, const struct vs_options *o)
 	const struct vs_live_ops live_ops = { .changed = on_change,
 					      .disk_seen = on_disk,
 					      .burst = on_burst,
+					      .news = on_news,
 					      .data = d };
 	const struct vs_control_ops control_ops = { .begin = begin_report,
 						    .finish = finish_report,
@@ -264,7 +240,7 @@ static int set_up(struct daemon *d, const struct vs_options *o)
 		vs_error("make the event loop: %s", strerror(errno));
 		return VS_EXIT_FAILED;
 	}
-	if (vs_burst_new(&d->bursts) || vs_events_open(&d->events, seq_path) ||
+	if (vs_tell_new(d->loop, &d->live, emit, d, &d->tell) || vs_burst_new(&d->bursts) || vs_events_open(&d->events, seq_path) ||
 	    d->sink_ops->open(&d->sink, o->events) ||
 	    vs_live_new(d->loop, &o->live, &live_ops, &d->live))
 		return VS_EXIT_FAILED;

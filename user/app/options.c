@@ -109,6 +109,12 @@ static int set_deny(struct vs_options *o, const char *v)
 	return 0;
 }
 
+static int set_libvirt(struct vs_options *o, const char *v)
+{
+	o->live.libvirt = v;
+	return *v ? 0 : -EINVAL;
+}
+
 static int set_vm(struct vs_options *o, const char *v)
 {
 	const char *eq = strrchr(v, '=');
@@ -145,6 +151,9 @@ static const struct option options[] = {
 	  "the daemon's socket (default " VS_CONTROL_PATH ")", "a path" },
 	{ "vm", 0, "NAME=PID", VS_CMD_RUN | VS_CMD_REPORT, set_vm,
 	  "take this process for a VM, whatever it is; up to 64 times", "NAME=PID" },
+	{ "libvirt", 0, "URI", ALL, set_libvirt,
+	  "ask this libvirt, read-only (default " VS_LIBVIRT_URI "); none: what /proc says is enough",
+	  "a libvirt URI, or none" },
 	{ "sample", 0, "N", VS_CMD_RUN | VS_CMD_REPORT, set_sample,
 	  "time one packet in N (default: up to 1 in 64, by the rate)", "a power of two, 1 or more" },
 	{ "deny-hook", 0, "KIND", ALL, set_deny,

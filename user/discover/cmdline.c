@@ -101,6 +101,18 @@ static bool is_uuid(const char *s, size_t len)
 	return true;
 }
 
+/* QEMU's sizes: a number in MiB, or with a suffix (qemu_strtosz_MiB()). */
+static uint64_t memory_size(const char *s)
+{
+	static const char suffixes[] = "bkmgtp";
+	char *end;
+	unsigned long long n = strtoull(s, &end, 10);
+	const char *suffix = *end ? strchr(suffixes, tolower((unsigned char)*end)) : suffixes + 2;
+	unsigned int shift = suffix ? (unsigned int)(suffix - suffixes) * 10 : 0;
+
+	return end == s || !suffix || n > UINT64_MAX >> shift ? 0 : (uint64_t)n << shift;
+}
+
 static void take(struct vs_cmdline *c, const char *opt, const char *arg, size_t len)
 {
 	char text[1024], id[64];
@@ -133,6 +145,16 @@ static void take(struct vs_cmdline *c, const char *opt, const char *arg, size_t 
 		n = strtoul(text, NULL, 10);
 		if (n > 0 && n <= 65536)
 			c->vcpus = (uint32_t)n;
+	} else if (strcmp(opt, "m") == 0) {
+		if (option(arg, len, "size", text, sizeof(text)) >= 0 ||
+		    option(arg, len, NULL, text, sizeof(text)) >= 0)
+			c->memory_bytes = memory_size(text);
+	} else if (strcmp(opt, "machine") == 0 || strcmp(opt, "M") == 0) {
+		c->asks_only = (option(arg, len, NULL, text, sizeof(text)) >= 0 ||
+				option(arg, len, "type", text, sizeof(text)) >= 0) &&
+			       strcmp(text, "none") == 0;
+	} else if (strcmp(opt, "loadvm") == 0) {
+		c->incoming = "restored";
 	} else if (strcmp(opt, "incoming") == 0) {
 		c->incoming = len && (vs_text_starts(arg, "fd:") || vs_text_starts(arg, "exec:") ||
 				      vs_text_starts(arg, "file:")) ?

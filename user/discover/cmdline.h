@@ -9,11 +9,15 @@
 #pragma once
 #include "model/sample.h"
 
+#include <stdbool.h>
+
 struct vs_cmdline {
 	char name[VS_NAME__N]; /* valid UTF-8, "" if not given */
 	char uuid[VS_UUID__N];
 	const char *incoming; /* static: "migrated_in", "restored", or NULL */
 	uint32_t vcpus;	      /* 0: not given */
+	uint64_t memory_bytes; /* 0: not given */
+	bool asks_only;	      /* a QEMU without a machine: it is asked what it can do */
 	uint32_t images_n;
 	struct vs_image images[VS_IMAGE__N];
 };

@@ -18,6 +18,12 @@ static json_t *count(uint64_t n)
 	return json_integer((json_int_t)n);
 }
 
+/* Where 0 means that nobody knows. */
+static json_t *count_or_null(uint64_t n)
+{
+	return n ? count(n) : json_null();
+}
+
 static json_t *text_or_null(const char *s)
 {
 	return *s ? json_string(s) : json_null();
@@ -171,6 +177,8 @@ static json_t *vnic(const struct vs_sample *a, const struct vs_sample *b,
 
 	(void)json_object_set_new(rx, "residence_us", residence(n, o));
 	(void)json_object_set_new(j, "name", json_string(n->name));
+	(void)json_object_set_new(j, "mac", text_or_null(n->mac));
+	(void)json_object_set_new(j, "alias", text_or_null(n->alias));
 	(void)json_object_set_new(j, "netns",
 				  n->netns_inum ? json_sprintf("net:[%u]", n->netns_inum) :
 						  json_string("host"));
@@ -278,6 +286,16 @@ static json_t *disks(const struct vs_sample *a, const struct vs_sample *b, uint6
 	return list;
 }
 
+static json_t *libvirt(const struct vs_vm_libvirt *l)
+{
+	if (!l->known && !*l->disagreement)
+		return json_null();
+	return json_pack("{s:o,s:o,s:o,s:o,s:o}", "id", l->known ? json_integer(l->id) : json_null(),
+			 "state", text_or_null(l->state), "reason", text_or_null(l->reason),
+			 "title", text_or_null(l->title), "disagreement",
+			 text_or_null(l->disagreement));
+}
+
 static json_t *vm(const struct vs_sample *a, const struct vs_sample *b, const struct vs_vm_sample *v)
 {
 	json_t *j = json_object(), *images = json_array(), *vnics = json_array();
@@ -290,7 +308,12 @@ static json_t *vm(const struct vs_sample *a, const struct vs_sample *b, const st
 	(void)json_object_set_new(j, "cpu",
 				  json_pack("{s:n,s:n,s:o}", "utilization_ratio", "steal_ratio",
 					    "vcpus", v->vcpus ? count(v->vcpus) : json_null()));
-	(void)json_object_set_new(j, "memory", json_pack("{s:n,s:n}", "used_bytes", "total_bytes"));
+	(void)json_object_set_new(j, "libvirt", libvirt(&v->libvirt));
+	(void)json_object_set_new(j, "memory",
+				  json_pack("{s:o,s:o,s:o}", "used_bytes",
+					    count_or_null(v->memory_used), "total_bytes",
+					    count_or_null(v->memory_total), "balloon_bytes",
+					    count_or_null(v->memory_balloon)));
 	for (uint32_t i = 0; i < v->images_n; i++)
 		(void)json_array_append_new(
 			images, json_pack("{s:s,s:o}", "path", v->images[i].path, "target",

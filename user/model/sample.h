@@ -30,6 +30,15 @@ struct vs_image {
 	char target[32]; /* guest's name for it, "" if unknown */
 };
 
+/* libvirt's word on a VM; texts are "" where it says nothing. */
+struct vs_vm_libvirt {
+	bool known; /* it has a domain for it */
+	int32_t id;
+	char state[24], reason[24];
+	char title[VS_NAME__N];
+	char disagreement[160]; /* of libvirt, process and cgroup; also without a domain */
+};
+
 struct vs_vm_sample {
 	uint64_t uid;
 	uint32_t pid;
@@ -38,6 +47,8 @@ struct vs_vm_sample {
 	char name[VS_NAME__N];
 	char uuid[VS_UUID__N]; /* "" if unknown */
 	const char *source;    /* static: "proc", "libvirt" */
+	struct vs_vm_libvirt libvirt;
+	uint64_t memory_used, memory_total, memory_balloon; /* bytes, 0: unknown */
 	uint32_t images_n;
 	struct vs_image images[VS_IMAGE__N];
 };
@@ -45,6 +56,8 @@ struct vs_vm_sample {
 struct vs_vnic_sample {
 	uint64_t uid, vm_uid;
 	char name[VS_IFNAME__N];
+	char mac[18];	/* of the guest's end, "" if unknown */
+	char alias[32]; /* libvirt's name of the device, "" if unknown */
 	uint32_t ifindex;
 	uint32_t netns_inum; /* 0: the host's own */
 	bool attached;	     /* the VM holds it; else it has closed it lately */

@@ -8,6 +8,7 @@
 #include "discover/disks.h"
 #include "discover/netns.h"
 #include "probe/ksyms.h"
+#include "source/domains.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -132,11 +133,7 @@ static int fill_vms(struct vs_collect *c, struct vs_sample *s)
 		v->uid = vm->uid;
 		v->pid = vm->pid;
 		v->vcpus = vm->facts.vcpus;
-		v->source = "proc";
-		memcpy(v->name, vm->name, sizeof(v->name));
-		memcpy(v->uuid, vm->facts.uuid, sizeof(v->uuid));
-		v->images_n = vm->facts.images_n;
-		memcpy(v->images, vm->facts.images, sizeof(v->images));
+		vs_domains_fill_vm(vm, v);
 	}
 	return 0;
 }
@@ -323,6 +320,7 @@ static int fill_vnics(struct vs_collect *c, struct vs_sample *s)
 			n->uid = e->uid;
 			n->vm_uid = vm->uid;
 			memcpy(n->name, e->name, sizeof(n->name));
+			vs_domains_fill_vnic(e, n);
 			n->ifindex = e->id.ifindex;
 			n->attached = !e->gone_ns;
 			n->netns_inum = e->netns_inum;

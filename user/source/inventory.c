@@ -184,6 +184,18 @@ static void give_vm_slot(struct vs_inventory *inv, struct vs_vm_entry *vm)
 	put(m->task, &vm->pid, &ref, "vs_task");
 }
 
+void vs_inventory_rename(struct vs_vm_entry *vm, const char *name)
+{
+	if (vm->named)
+		return;
+	if (!name && vm->facts.name[0])
+		name = vm->facts.name;
+	if (name)
+		(void)vs_text_utf8(vm->name, sizeof(vm->name), name, strlen(name));
+	else
+		(void)snprintf(vm->name, sizeof(vm->name), "qemu-%u", vm->pid);
+}
+
 struct vs_vm_entry *vs_inventory_add(struct vs_inventory *inv, uint32_t pid, const char *name,
 				     bool found)
 {
@@ -195,7 +207,7 @@ struct vs_vm_entry *vs_inventory_add(struct vs_inventory *inv, uint32_t pid, con
 	HASH_FIND(hh, inv->vms, &pid, sizeof(pid), vm);
 	if (vm && vm->start_time == start_time) {
 		if (name)
-			(void)vs_text_utf8(vm->name, sizeof(vm->name), name, strlen(name));
+			vs_inventory_rename(vm, name);
 		return vm;
 	}
 	if (vm) /* the pid is another process's now */
@@ -203,6 +215,11 @@ struct vs_vm_entry *vs_inventory_add(struct vs_inventory *inv, uint32_t pid, con
 	vm = calloc(1, sizeof(*vm));
 	if (!vm)
 		return NULL;
+	(void)vs_proc_cmdline(pid, &vm->facts);
+	if (vm->facts.asks_only && !name) {
+		free(vm);
+		return NULL;
+	}
 	vm->pid = pid;
 	vm->start_time = start_time;
 	vm->found = found;
@@ -214,13 +231,8 @@ struct vs_vm_entry *vs_inventory_add(struct vs_inventory *inv, uint32_t pid, con
 		return NULL;
 	}
 	vm->uid = inv->next_uid++;
-	(void)vs_proc_cmdline(pid, &vm->facts);
-	if (name)
-		(void)vs_text_utf8(vm->name, sizeof(vm->name), name, strlen(name));
-	else if (vm->facts.name[0])
-		memcpy(vm->name, vm->facts.name, sizeof(vm->name));
-	else
-		(void)snprintf(vm->name, sizeof(vm->name), "qemu-%u", pid);
+	vs_inventory_rename(vm, name);
+	vm->named = name;
 	HASH_ADD(hh, inv->vms, pid, sizeof(vm->pid), vm);
 	give_vm_slot(inv, vm);
 	learn_cgroups(inv, vm);

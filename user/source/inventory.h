@@ -10,6 +10,7 @@
 #pragma once
 #include "base/loop.h"
 #include "base/slots.h"
+#include "discover/domain.h"
 #include "discover/links.h"
 #include "discover/proc.h"
 #include "probe/loader.h"
@@ -49,8 +50,13 @@ struct vs_vm_entry {
 	uint32_t slot, gen;
 	bool found; /* was there before us */
 	bool uses_vhost; /* has /dev/vhost-net open */
+	bool named; /* by --vm: nobody renames it */
 	char name[VS_NAME__N];
 	struct vs_cmdline facts;
+	/* What source/domains.c knows from libvirt. */
+	const struct vs_domain *domain; /* borrowed; NULL: /proc's word serves */
+	char disagreement[160];
+	char stop_reason[VS_WORD__N]; /* libvirt told of its end before it came */
 	uint64_t cgroups[2];
 	int cgroups_n;
 	struct vs_vnic_entry *vnics;
@@ -102,6 +108,15 @@ void vs_inventory_done(struct vs_inventory *inv);
  */
 struct vs_vm_entry *vs_inventory_add(struct vs_inventory *inv, uint32_t pid, const char *name,
 				     bool found);
+
+/* Gives @vm the name that libvirt has for it; NULL: what /proc says. */
+void vs_inventory_rename(struct vs_vm_entry *vm, const char *name);
+
+/* libvirt's word, else the command line's; "" if neither says one. */
+static inline const char *vs_vm_uuid(const struct vs_vm_entry *vm)
+{
+	return vm->domain ? vm->domain->uuid : vm->facts.uuid;
+}
 
 /* Looks for VMMs by name in all of /proc. */
 void vs_inventory_scan_processes(struct vs_inventory *inv, bool found);

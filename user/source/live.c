@@ -31,6 +31,7 @@ struct vs_live {
 	struct vs_inventory inv;
 	struct vs_vhost_probe *vhost;
 	struct vs_collect *collect;
+	struct vs_domains *domains;
 	struct ring_buffer *ring;
 	int uevent_fd, monitor_fd;
 	unsigned int denied;
@@ -201,6 +202,8 @@ static void on_change(void *data, enum vs_change change, const struct vs_vm_entr
 		/* A VMM that put itself into the background ends its first
 		 * process; the guest goes on in the child. */
 		want_rescan(live);
+	if (change == VS_VM_STARTED)
+		vs_domains_match(live->domains, vm->pid);
 	if (live->ops.changed)
 		live->ops.changed(live->ops.data, change, vm, vnic);
 }
@@ -248,7 +251,11 @@ int vs_live_new(struct vs_loop *loop, const struct vs_live_options *options,
 	live->denied = options->denied;
 	if (ops)
 		live->ops = *ops;
-	r = vs_kcaps_probe(&live->caps);
+	/* First, so that libvirt can answer while the kernel is asked. */
+	r = vs_domains_new(loop, &live->inv, options->libvirt, live->ops.news, live->ops.data,
+			   &live->domains);
+	if (!r)
+		r = vs_kcaps_probe(&live->caps);
 	if (!r) {
 		vs_plan_decide(&live->caps, options->denied, &live->plan);
 		r = vs_loader_new(&live->caps, &live->plan, options->sample_shift, &live->loader);
@@ -288,6 +295,7 @@ void vs_live_free(struct vs_live **l)
 	ring_buffer__free(live->ring);
 	vs_collect_free(&live->collect);
 	live->windows = 0;
+	vs_domains_free(&live->domains);
 	if (live->inv.vm_by_slot)
 		vs_inventory_done(&live->inv);
 	vs_sample_done(&live->departed);
@@ -304,6 +312,11 @@ void vs_live_free(struct vs_live **l)
 const struct vs_plan *vs_live_plan(const struct vs_live *live)
 {
 	return &live->plan;
+}
+
+const struct vs_libvirt *vs_live_libvirt(const struct vs_live *live)
+{
+	return vs_domains_libvirt(live->domains);
 }
 
 const struct vs_vm_entry *vs_live_vm(const struct vs_live *live, uint64_t uid)
@@ -333,6 +346,7 @@ int vs_live_sample(struct vs_live *live, struct vs_sample *ret)
 {
 	int r = vs_collect_fill(live->collect, ret, live->ops.disk_seen, live->ops.data);
 
+	vs_domains_fill_probe(live->domains, &ret->self);
 	for (size_t i = 0; r >= 0 && i < live->departed.vms_n; i++)
 		if (vs_sample_copy_vm(ret, &live->departed, live->departed.vms[i].uid))
 			r = -ENOMEM;

@@ -10,6 +10,7 @@
 #include "base/loop.h"
 #include "model/sample.h"
 #include "probe/plan.h"
+#include "source/domains.h"
 #include "source/inventory.h"
 
 struct vs_live;
@@ -17,6 +18,7 @@ struct vs_live;
 struct vs_live_options {
 	unsigned int denied;	/* bits 1 << VS_HOOK_* */
 	uint8_t sample_shift;	/* log2 of N; 255: adapt to the rate */
+	const char *libvirt;	/* URI, "none", or NULL for the default */
 	uint32_t forced_n;	/* processes to be taken for VMs */
 	struct {
 		const char *name;
@@ -31,6 +33,7 @@ struct vs_live_ops {
 	void (*disk_seen)(void *data, const struct vs_vm_entry *vm, const struct vs_disk_info *disk);
 	/* VS_BURST__N losses within a second; @raw_reason as in vs_drop_sample */
 	void (*burst)(void *data, uint64_t vnic_uid, uint32_t raw_reason);
+	vs_news_fn news; /* of libvirt */
 	void *data;
 };
 
@@ -45,6 +48,7 @@ int vs_live_new(struct vs_loop *loop, const struct vs_live_options *options,
 void vs_live_free(struct vs_live **live);
 
 const struct vs_plan *vs_live_plan(const struct vs_live *live);
+const struct vs_libvirt *vs_live_libvirt(const struct vs_live *live);
 /* Borrowed; NULL if there is no such VM any more. */
 const struct vs_vm_entry *vs_live_vm(const struct vs_live *live, uint64_t uid);
 

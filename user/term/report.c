@@ -273,6 +273,14 @@ static const char *share(const json_t *ratio, char dst[CELL])
 	return dst;
 }
 
+/* Running is what one expects, and is not said. */
+static void libvirt_state(const struct term *t, const json_t *l)
+{
+	if (!json_is_string(at(l, "state")) || strcmp(text(l, "state"), "running") == 0)
+		return;
+	(void)fprintf(t->out, "  %s (%s)", text(l, "state"), text(l, "reason"));
+}
+
 static void vm(const struct term *t, const json_t *v, double seconds)
 {
 	char cpu[CELL], steal[CELL], memory[CELL];
@@ -285,6 +293,7 @@ static void vm(const struct term *t, const json_t *v, double seconds)
 		      (long long)json_integer_value(at(v, "pid")), text(v, "uuid"));
 	if (json_is_false(at(v, "running")))
 		(void)fprintf(t->out, "  ended");
+	libvirt_state(t, at(v, "libvirt"));
 	if (json_is_integer(at(at(v, "cpu"), "vcpus")))
 		(void)fprintf(t->out, "  %lld vCPU",
 			      (long long)json_integer_value(at(at(v, "cpu"), "vcpus")));
@@ -295,6 +304,9 @@ static void vm(const struct term *t, const json_t *v, double seconds)
 			      scaled((double)json_integer_value(at(at(v, "memory"), "used_bytes")),
 				     "B", memory) :
 			      "-");
+	if (json_is_string(at(at(v, "libvirt"), "disagreement")))
+		(void)fprintf(t->out, "  libvirt disagrees: %s\n",
+			      text(at(v, "libvirt"), "disagreement"));
 	json_array_foreach(at(v, "images"), i, im)
 	{
 		(void)fprintf(t->out, "  %simage ", DIM);

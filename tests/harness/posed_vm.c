@@ -14,7 +14,8 @@
  * ours are skipped, so that a whole QEMU command line can be posed with.
  * Commands take KEY=VALUE arguments; the table at the end lists them.
  *
- * Threads: one. State: the taps and disks below.
+ * Threads: one that obeys, and those that the threads command makes, which run
+ * or sleep and nothing else. State: the taps and disks below.
  *
  * To add a command: write a cmd_ function, add its row to the table.
  */
@@ -28,12 +29,15 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -639,6 +643,62 @@ static void cmd_disk(const struct pv_args *args)
 		       strcmp(op, "flush") ? done * size : 0);
 }
 
+/* --- threads ---------------------------------------------------------- */
+
+struct pv_thread {
+	char name[16];
+	int cpu;	/* -1: any */
+	bool burn;
+	int tid;	/* 0 until it runs */
+};
+
+static void *pv_thread_main(void *arg)
+{
+	struct pv_thread *t = arg;
+	bool burn = t->burn;
+	cpu_set_t set;
+
+	prctl(PR_SET_NAME, t->name);
+	if (t->cpu >= 0) {
+		CPU_ZERO(&set);
+		CPU_SET(t->cpu, &set);
+		sched_setaffinity(0, sizeof(set), &set);
+	}
+	/* The last touch: t is freed then. */
+	__atomic_store_n(&t->tid, (int)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+	for (;;)
+		if (!burn)
+			pause();
+	return NULL;
+}
+
+/* Names come with _ for blanks: "CPU_0/KVM". */
+static void cmd_threads(const struct pv_args *args)
+{
+	uint64_t count = pv_arg_u64(args, "count", 1);
+	struct pv_thread t = { .cpu = (int)pv_arg_u64(args, "cpu", (uint64_t)-1),
+			       .burn = !strcmp(pv_arg(args, "mode", "sleep"), "burn") };
+	pthread_attr_t attr;
+
+	snprintf(t.name, sizeof(t.name), "%s", pv_arg(args, "name", "worker"));
+	for (char *c = t.name; *c; c++)
+		*c = *c == '_' ? ' ' : *c;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 64 * 1024);
+	printf("{\"ok\":true,\"tids\":[");
+	for (uint64_t i = 0; i < count; i++) {
+		pthread_t id;
+
+		t.tid = 0;
+		if (pthread_create(&id, &attr, pv_thread_main, &t))
+			break;
+		while (!__atomic_load_n(&t.tid, __ATOMIC_SEQ_CST))
+			sched_yield();
+		printf("%s%d", i ? "," : "", t.tid);
+	}
+	printf("]}\n");
+}
+
 static void cmd_quit(const struct pv_args *args)
 {
 	(void)args;
@@ -663,6 +723,7 @@ static const struct {
 	{ "filter", cmd_filter, "[tap=] kind=socket|ebpf|mac: refuse all frames" },
 	{ "disk-open", cmd_disk_open, "path=PATH: open with O_DIRECT" },
 	{ "disk", cmd_disk, "[path=] op=read|write|flush|discard [count=] [size=]" },
+	{ "threads", cmd_threads, "[name=NAME] [count=N] [cpu=C] [mode=burn|sleep]: start threads" },
 	{ "quit", cmd_quit, "end" },
 };
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/histogram.h"
+#include "model/cpu.h"
 
 #include <math.h>
 #include <string.h>
@@ -35,8 +36,7 @@ static json_t *buckets(const struct vs_hist *h)
 	return rows;
 }
 
-/* Percentiles and buckets of @h into @into; null where nothing was seen. */
-static void set_distribution(json_t *into, const struct vs_hist *h)
+void vs_report_set_distribution(json_t *into, const struct vs_hist *h)
 {
 	static const struct {
 		const char *key;
@@ -64,7 +64,7 @@ static json_t *residence(const struct vs_vnic_sample *b, const struct vs_vnic_sa
 	(void)json_object_set_new(o, "samples", count(b->samples - (a ? a->samples : 0)));
 	(void)json_object_set_new(o, "packets", count(vs_hist_count(&h)));
 	(void)json_object_set_new(o, "lost", count(b->sample_lost - (a ? a->sample_lost : 0)));
-	set_distribution(o, &h);
+	vs_report_set_distribution(o, &h);
 	return o;
 }
 
@@ -220,7 +220,7 @@ static json_t *disk_op(const struct vs_disk_sample *n, const struct vs_disk_samp
 
 		part_over_time(n, o, p, &h);
 		(void)json_object_set_new(part, "count", count(vs_hist_count(&h)));
-		set_distribution(part, &h);
+		vs_report_set_distribution(part, &h);
 		(void)json_object_set_new(j, keys[p], part);
 	}
 	/* Throttling and tag waits lie before the request: tier 2 sees them. */
@@ -287,9 +287,7 @@ static json_t *vm(const struct vs_sample *a, const struct vs_sample *b, const st
 	(void)json_object_set_new(j, "pid", count(v->pid));
 	(void)json_object_set_new(j, "source", json_string(v->source));
 	(void)json_object_set_new(j, "running", json_boolean(!v->ended));
-	(void)json_object_set_new(j, "cpu",
-				  json_pack("{s:n,s:n,s:o}", "utilization_ratio", "steal_ratio",
-					    "vcpus", v->vcpus ? count(v->vcpus) : json_null()));
+	(void)json_object_set_new(j, "cpu", vs_cpu_report(a, b, v));
 	(void)json_object_set_new(j, "memory", json_pack("{s:n,s:n}", "used_bytes", "total_bytes"));
 	for (uint32_t i = 0; i < v->images_n; i++)
 		(void)json_array_append_new(

@@ -38,6 +38,11 @@ void vs_loader_free(struct vs_loader **loader);
 
 const struct vs_maps *vs_loader_maps(const struct vs_loader *loader);
 
+/* Gives @obj, not yet loaded, the maps that all objects share: for those that
+ * other files here load. Return: 0 or -errno. */
+struct bpf_object;
+int vs_maps_share(const struct vs_maps *maps, struct bpf_object *obj);
+
 /* Makes the programs look devices up anew: call after vnic_id changed. */
 void vs_loader_bump_epoch(struct vs_loader *loader);
 /* How many cgroups name a VM; 0 spares the look-up. */

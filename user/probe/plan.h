@@ -10,13 +10,22 @@
 #include "probe/kcaps.h"
 
 /* One object per kernel module whose types it needs. */
-enum vs_object { VS_OBJECT_TAP, VS_OBJECT_BLOCK, VS_OBJECT_DISCOVER, VS_OBJECT_TUNFILE, VS_OBJECT__N };
+enum vs_object {
+	VS_OBJECT_TAP,
+	VS_OBJECT_BLOCK,
+	VS_OBJECT_DISCOVER,
+	VS_OBJECT_TUNFILE,
+	VS_OBJECT__N,
+	VS_OBJECT_TASKS, /* loaded by tasks.h */
+	VS_OBJECT_SCHED, /* loaded by deep.h, for seconds */
+};
 
 /* What --deny-hook takes, as bits. */
 #define VS_HOOKS(X)                                                              \
 	X(TP_BTF, "tp_btf", "typed tracepoints; raw_tp is used instead")         \
 	X(RAW_TP, "raw_tp", "raw tracepoints")                                   \
 	X(ITER, "iter", "the open-files iterator; /proc is walked instead")      \
+	X(SCHED, "sched", "the deep window's hooks in the scheduler")            \
 	X(BPF, "bpf", "all BPF: tier 0 runs")
 enum vs_hook {
 #define X(name, label, help) VS_HOOK_##name,
@@ -48,7 +57,9 @@ struct vs_plan_probe {
 	X(BLOCK_LATENCY)     \
 	X(DISCOVER_EXEC)     \
 	X(DISCOVER_TAPS)     \
-	X(DISCOVER_FILES)
+	X(DISCOVER_FILES)    \
+	X(CPU_THREADS)       \
+	X(SCHED_DEEP)
 enum vs_probe {
 #define X(name) VS_PROBE_##name,
 	VS_PROBES(X)

@@ -112,20 +112,33 @@ static json_t *ran_row(const struct vs_sample *vms, const struct vs_deep_ran_sam
 			 round(fmin(share, 1) * 1e4) / 1e4);
 }
 
+/* Where the rows of thread @index begin, or would. */
+static size_t first_of(const struct vs_deep_sample *s, uint32_t index)
+{
+	size_t low = 0, high = s->ran_n;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (s->ran[middle].index < index)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 /* Who ran while thread @index waited. Return: list; *ret_other_ns is the rest. */
 static json_t *ran_instead(const struct vs_deep_sample *a, const struct vs_deep_sample *b,
 			   const struct vs_sample *vms, uint32_t index, uint64_t waited_ns,
 			   uint64_t *ret_other_ns)
 {
-	struct vs_deep_ran_sample like = { .index = index }, *rows;
+	size_t n = 0, first = first_of(b, index), end = first_of(b, index + 1);
+	struct vs_deep_ran_sample *rows = calloc(end - first + 1, sizeof(*rows));
 	json_t *list = json_array();
-	size_t n = 0, first = 0;
 
 	*ret_other_ns = 0;
-	while (first < b->ran_n && b->ran[first].index < like.index)
-		first++;
-	rows = calloc(b->ran_n - first + 1, sizeof(*rows));
-	for (size_t i = first; rows && i < b->ran_n && b->ran[i].index == index; i++) {
+	for (size_t i = first; rows && i < end; i++) {
 		const struct vs_deep_ran_sample *was =
 			a->ran_n ? bsearch(&b->ran[i], a->ran, a->ran_n, sizeof(*a->ran), order) :
 				   NULL;

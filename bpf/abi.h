@@ -349,7 +349,9 @@ VS_ASSERT_SIZE(struct vs_slice, 24);
 	X(VHOST_FULL, "vhost_map_full", "a virtqueue, worker or wake-up for which no row was free") \
 	X(VHOST_BROKEN, "vhost_run_broken", "a run of a vhost handler of which begin or end was not seen") \
 	X(VHOST_AGED, "vhost_wake_aged", "a wake-up of a vhost worker given up after 60 s") \
-	X(EVENT_FULL, "event_ring_full", "an event for which the ring had no room")
+	X(EVENT_FULL, "event_ring_full", "an event for which the ring had no room")       \
+	X(DEEP_SHORT, "deep_ring_short", "a wait whose beginning nobody remembers who ran in") \
+	X(DEEP_FULL, "deep_map_full", "a wait that could not be charged to who ran instead")
 enum vs_lost {
 #define X(name, label, help) VS_LOST_##name,
 	VS_LOSSES(X)
@@ -387,3 +389,65 @@ struct vs_file {
 	char name[16];
 };
 VS_ASSERT_SIZE(struct vs_file, 56);
+
+/* A row of the task iterator: a thread that works for a VM, with the
+ * scheduler's own accounts of it. */
+struct vs_task_row {
+	__u64 start_ns; /* with the tid, its identity */
+	__u64 run_ns;
+	__u64 run_delay_ns; /* runnable, but not running */
+	__u64 slices;
+	__u64 guest_ns; /* ran a guest's code: only a vCPU has any */
+	struct vs_vm_ref vm;
+	__u32 tgid;
+	__u32 tid;
+	__u32 flags; /* PF_* */
+	__u32 pad;
+	char comm[16];
+};
+VS_ASSERT_SIZE(struct vs_task_row, 80);
+#define VS_PF_KTHREAD	  0x00200000
+#define VS_PF_USER_WORKER 0x00004000 /* 6.4; before, a bit that says nothing */
+
+/*
+ * The deep window: how long threads of VMs waited for a CPU, and who had it.
+ * A thread is known by its index, given out by user space; 0 is nobody.
+ */
+struct vs_deep_thread {
+	__u64 wait_ns; /* runnable since; 0: it is not waiting */
+	__u64 told_ns; /* what it waited before this is charged to somebody */
+	__u64 unexplained_ns;
+	__u32 tid;
+	__u32 cpu; /* where it waits */
+	struct vs_hist delay;
+};
+VS_ASSERT_SIZE(struct vs_deep_thread, 32 + 848);
+
+/* Who ran on one CPU, from when: the last VS_RAN__N. */
+#define VS_RAN__N 64 /* a power of two */
+struct vs_deep_slice {
+	__u64 in_ns;
+	__u32 tid;
+	__u32 tgid;
+	char comm[16];
+};
+struct vs_deep_cpu {
+	__u32 head; /* slices ever begun; the newest is at (head - 1) % VS_RAN__N */
+	__u32 pad;
+	struct vs_deep_slice ran[VS_RAN__N];
+};
+VS_ASSERT_SIZE(struct vs_deep_cpu, 8 + 32 * VS_RAN__N);
+
+#define VS_DEEP_RAN__N 16384 /* (waiting thread, thread that ran instead) */
+struct vs_deep_key {
+	__u32 thread;
+	__u32 tid;
+};
+VS_ASSERT_SIZE(struct vs_deep_key, 8);
+struct vs_deep_ran {
+	__u64 ns;
+	__u32 tgid;
+	__u32 pad;
+	char comm[16];
+};
+VS_ASSERT_SIZE(struct vs_deep_ran, 32);

@@ -31,16 +31,30 @@ static __always_inline struct gendisk *vs_rq_disk(struct request *rq, const bool
 	return typed ? rq->q->disk : BPF_CORE_READ(rq, q, disk);
 }
 
-/* 5.14 renamed the task's state (2f064a59a11f). */
+/* 5.14 renamed the state of a task (2f064a59a11f). */
 struct task_struct___state {
-	volatile long state;
+	long state;
 } __attribute__((preserve_access_index));
 
-static __always_inline long vs_task_state(struct task_struct *t)
+static __always_inline __u32 vs_task_state(struct task_struct *t, const bool typed)
 {
 	struct task_struct___state *old = (void *)t;
 
-	if (bpf_core_field_exists(t->__state))
-		return BPF_CORE_READ(t, __state);
-	return BPF_CORE_READ(old, state);
+	if (bpf_core_field_exists(old->state))
+		return (__u32)BPF_CORE_READ(old, state);
+	return vs_read(typed, t, __state);
+}
+
+/* 5.16 moved it to thread_info where that is part of the task (bcf9033e5449). */
+struct task_struct___cpu {
+	unsigned int cpu;
+} __attribute__((preserve_access_index));
+
+static __always_inline __u32 vs_task_cpu(struct task_struct *t, const bool typed)
+{
+	struct task_struct___cpu *old = (void *)t;
+
+	if (bpf_core_field_exists(old->cpu))
+		return BPF_CORE_READ(old, cpu);
+	return vs_read(typed, t, thread_info.cpu);
 }

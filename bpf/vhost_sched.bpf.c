@@ -111,7 +111,7 @@ static __always_inline void leaves(struct task_struct *t)
 	if (q)
 		q->busy_ns += now - s->on_cpu_ns;
 	s->on_cpu_ns = 0;
-	if (vs_task_state(t) == 0) { /* still runnable: it lost its CPU */
+	if (vs_task_state(t, false) == 0) { /* still runnable: it lost its CPU */
 		s->woken_ns = now;
 		return;
 	}

@@ -6,8 +6,6 @@
 #include "compat.bpf.h"
 #include "maps.bpf.h"
 
-#define VS_PF_KTHREAD 0x00200000
-
 /* A kernel thread that has borrowed a VMM's address space (vhost workers up to
  * 6.3) works for that VM. */
 static __noinline struct vs_vm_ref *vm_of_kthread(void)

@@ -14,13 +14,15 @@
  * ours are skipped, so that a whole QEMU command line can be posed with. The
  * table at the end lists the commands.
  *
- * Threads: one. State: the taps below, and the disks of pose/disk.c.
+ * Threads: one, and those that the threads command makes. State: the taps below,
+ * and the disks of pose/disk.c.
  *
  * To add a command: write a cmd_ function, add its row to the table.
  */
 #include "pose/disk.h"
 #include "pose/pose.h"
 #include "pose/tap.h"
+#include "pose/threads.h"
 #include "pose/waits.h"
 
 #include <errno.h>
@@ -387,6 +389,7 @@ static const struct pose_command commands[] = {
 	{ "send", cmd_send, "[tap=] [count=] [size=] [type=] [dst=] [src=]: transmit as the guest" },
 	{ "filter", cmd_filter, "[tap=] kind=socket|ebpf|mac: refuse all frames" },
 	POSE_DISK_COMMANDS,
+	POSE_THREADS_COMMANDS,
 };
 
 #define PV_COMMAND__N ((int)(sizeof(commands) / sizeof(commands[0])))

@@ -53,6 +53,19 @@ static void switches_are_set_by_either_name(void **state)
 	assert_false(o.standalone);
 }
 
+static void deep_window_is_ten_seconds_and_sixty_at_most(void **state)
+{
+	(void)state;
+	OK(report, "--deep");
+	assert_true(o.deep && o.duration_s == 10);
+	OK(report, "-d", "3", "--deep");
+	assert_true(o.duration_s == 3);
+	OK(report, "--deep", "-d60");
+	BAD(report, "--deep", "-d61");
+	BAD(report, "-d61", "--deep");
+	BAD(run, "--deep");
+}
+
 static void value_may_follow_or_be_joined(void **state)
 {
 	(void)state;
@@ -258,6 +271,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_arguments_there_are_defaults),
 		cmocka_unit_test(switches_are_set_by_either_name),
+		cmocka_unit_test(deep_window_is_ten_seconds_and_sixty_at_most),
 		cmocka_unit_test(value_may_follow_or_be_joined),
 		cmocka_unit_test(duration_must_be_a_number_in_range),
 		cmocka_unit_test(sample_must_be_a_power_of_two),

@@ -12,7 +12,7 @@ static int make(void **state)
 	(void)state;
 	memset(&caps, 0, sizeof(caps));
 	caps.btf = caps.tp_btf = caps.raw_tp = caps.iter = caps.ringbuf = true;
-	caps.tun_types = caps.drop_reason = caps.fentry = caps.kprobe = true;
+	caps.tun_types = caps.drop_reason = caps.sched_info = caps.fentry = caps.kprobe = true;
 	for (int i = 0; i < VS_TP__N; i++)
 		caps.tp_args[i] = 3;
 	return 0;
@@ -63,7 +63,8 @@ static void capable_kernel_gets_everything_as_wished(void **state)
 		if (i == VS_PROBE_TAP_LEARN || i == VS_PROBE_VHOST_WORKER)
 			continue;
 		assert_int_equal(plan.probes[i].state, VS_STATE_ACTIVE);
-		assert_string_equal(plan.probes[i].reason, "");
+		assert_string_equal(plan.probes[i].reason,
+				    i == VS_PROBE_SCHED_DEEP ? "on demand: report --deep" : "");
 	}
 	assert_true(loads(VS_PROBE_TAP_DROPS, "vs_tap_free"));
 	assert_true(loads(VS_PROBE_BLOCK_LATENCY, "vs_block_start"));
@@ -140,9 +141,10 @@ static void check_no_bpf(const char *words)
 	for (int i = 0; i < VS_PROBE__COUNT; i++) {
 		assert_int_equal(plan.probes[i].programs_n, 0);
 		assert_non_null(strstr(plan.probes[i].reason, words));
-		assert_int_equal(plan.probes[i].state, i == VS_PROBE_DISCOVER_FILES ?
-							       VS_STATE_FALLBACK :
-							       VS_STATE_ABSENT);
+		assert_int_equal(plan.probes[i].state,
+				 i == VS_PROBE_DISCOVER_FILES || i == VS_PROBE_CPU_THREADS ?
+					 VS_STATE_FALLBACK :
+					 VS_STATE_ABSENT);
 	}
 }
 
@@ -243,6 +245,38 @@ static void denied_or_missing_iterator_means_walking_proc(void **state)
 	assert_true(says(VS_PROBE_DISCOVER_FILES, "/proc"));
 }
 
+static void threads_without_their_iterator_are_read_from_proc(void **state)
+{
+	(void)state;
+	decide(0);
+	assert_true(loads(VS_PROBE_CPU_THREADS, "vs_tasks"));
+	decide(1u << VS_HOOK_ITER);
+	assert_int_equal(probe(VS_PROBE_CPU_THREADS)->state, VS_STATE_FALLBACK);
+	assert_true(says(VS_PROBE_CPU_THREADS, "denied"));
+	caps.sched_info = false;
+	decide(0);
+	assert_int_equal(probe(VS_PROBE_CPU_THREADS)->state, VS_STATE_FALLBACK);
+	assert_true(says(VS_PROBE_CPU_THREADS, "sched_info"));
+}
+
+static void deep_window_is_on_demand_raw_where_it_must_and_can_be_denied(void **state)
+{
+	(void)state;
+	decide(0);
+	assert_true(loads(VS_PROBE_SCHED_DEEP, "vs_sched_switch"));
+	assert_true(says(VS_PROBE_SCHED_DEEP, "on demand"));
+	decide(1u << VS_HOOK_TP_BTF);
+	assert_int_equal(probe(VS_PROBE_SCHED_DEEP)->state, VS_STATE_FALLBACK);
+	assert_true(loads(VS_PROBE_SCHED_DEEP, "vs_sched_switch_raw"));
+	decide(1u << VS_HOOK_SCHED);
+	assert_int_equal(probe(VS_PROBE_SCHED_DEEP)->state, VS_STATE_ABSENT);
+	assert_true(says(VS_PROBE_SCHED_DEEP, "denied"));
+	caps.tp_args[VS_TP_sched_migrate_task] = 0;
+	decide(0);
+	assert_int_equal(probe(VS_PROBE_SCHED_DEEP)->state, VS_STATE_ABSENT);
+	assert_true(says(VS_PROBE_SCHED_DEEP, "sched_migrate_task"));
+}
+
 static void drops_without_reasons_are_a_fallback(void **state)
 {
 	(void)state;
@@ -265,14 +299,16 @@ static void kernel_with_nothing_is_decided_too(void **state)
 static void every_combination_of_facts_has_a_sound_plan(void **state)
 {
 	(void)state;
-	for (unsigned int bits = 0; bits < 1u << (5 + VS_TP__N); bits++) {
+	/* The scheduler's tracepoints come or lack together here: one bit for all. */
+	for (unsigned int bits = 0; bits < 1u << (6 + VS_TP_sched_switch); bits++) {
 		caps.tp_btf = bits & 1;
 		caps.raw_tp = bits & 2;
 		caps.iter = bits & 4;
 		caps.tun_types = bits & 8;
 		caps.drop_reason = bits & 16;
 		for (int i = 0; i < VS_TP__N; i++)
-			caps.tp_args[i] = bits >> (5 + i) & 1;
+			caps.tp_args[i] =
+				bits >> (5 + (i < VS_TP_sched_switch ? i : VS_TP_sched_switch)) & 1;
 		decide(0);
 	}
 }
@@ -389,6 +425,7 @@ static void hooks_are_known_by_their_names(void **state)
 	assert_int_equal(vs_hook_parse("tp_btf"), VS_HOOK_TP_BTF);
 	assert_int_equal(vs_hook_parse("raw_tp"), VS_HOOK_RAW_TP);
 	assert_int_equal(vs_hook_parse("iter"), VS_HOOK_ITER);
+	assert_int_equal(vs_hook_parse("sched"), VS_HOOK_SCHED);
 	assert_int_equal(vs_hook_parse("bpf"), VS_HOOK_BPF);
 	assert_int_equal(vs_hook_parse("fentry"), VS_HOOK_FENTRY);
 	assert_int_equal(vs_hook_parse("kprobe"), VS_HOOK_KPROBE);
@@ -426,6 +463,9 @@ int main(void)
 		cmocka_unit_test_setup(without_tun_types_devices_are_learnt_from_traffic, make),
 		cmocka_unit_test_setup(learning_does_not_blame_what_works, make),
 		cmocka_unit_test_setup(denied_or_missing_iterator_means_walking_proc, make),
+		cmocka_unit_test_setup(threads_without_their_iterator_are_read_from_proc, make),
+		cmocka_unit_test_setup(
+			deep_window_is_on_demand_raw_where_it_must_and_can_be_denied, make),
 		cmocka_unit_test_setup(drops_without_reasons_are_a_fallback, make),
 		cmocka_unit_test_setup(kernel_with_nothing_is_decided_too, make),
 		cmocka_unit_test_setup(every_combination_of_facts_has_a_sound_plan, make),

@@ -23,8 +23,9 @@ struct place {
 
 static int daemon_log;
 
-static void *begin(void *data)
+static void *begin(void *data, bool deep)
 {
+	(void)deep;
 	(void)!write(daemon_log, "b", 1);
 	return data;
 }
@@ -160,7 +161,7 @@ static void check_it_still_answers(const struct place *p)
 {
 	json_t *j = NULL;
 
-	assert_int_equal(vs_control_ask(p->path, 0.05, NULL, -1, &j), 0);
+	assert_int_equal(vs_control_ask(p->path, 0.05, false, NULL, -1, &j), 0);
 	assert_true(json_is_true(json_object_get(j, "same")));
 	json_decref(j);
 }
@@ -172,7 +173,7 @@ static void asking_gives_the_daemons_report(void **state)
 	json_t *j = NULL;
 
 	readies = 0;
-	assert_int_equal(vs_control_ask(p->path, 0.2, on_ready, -1, &j), 0);
+	assert_int_equal(vs_control_ask(p->path, 0.2, false, on_ready, -1, &j), 0);
 	assert_true(vs_clock_mono_ns() - begun_ns >= 200000000);
 	assert_int_equal(readies, 1);
 	assert_true(json_is_true(json_object_get(j, "same")));
@@ -197,7 +198,7 @@ static void stopping_early_gives_the_report_so_far(void **state)
 	assert_int_equal(pipe(stop), 0);
 	assert_int_equal(write(stop[1], "x", 1), 1);
 	(void)alarm(20);
-	assert_int_equal(vs_control_ask(p->path, 3, NULL, stop[0], &j), 0);
+	assert_int_equal(vs_control_ask(p->path, 3, false, NULL, stop[0], &j), 0);
 	(void)alarm(0);
 	assert_true(vs_clock_mono_ns() - begun_ns < 2000000000);
 	json_decref(j);
@@ -361,7 +362,7 @@ static void without_a_daemon_asking_is_enoent(void **state)
 	char path[120];
 
 	(void)snprintf(path, sizeof(path), "%s/other", p->dir);
-	assert_int_equal(vs_control_ask(path, 1, NULL, -1, &j), -ENOENT);
+	assert_int_equal(vs_control_ask(path, 1, false, NULL, -1, &j), -ENOENT);
 	assert_ptr_equal(j, untouched);
 }
 
@@ -379,7 +380,7 @@ static void daemon_that_dies_meanwhile_is_an_error(void **state)
 		_exit(0);
 	}
 	(void)alarm(20);
-	assert_true(vs_control_ask(p->path, 60, NULL, -1, &j) < 0);
+	assert_true(vs_control_ask(p->path, 60, false, NULL, -1, &j) < 0);
 	(void)alarm(0);
 	assert_null(j);
 	(void)waitpid(killer, NULL, 0);
@@ -438,7 +439,7 @@ static void path_too_long_for_a_socket_is_an_error(void **state)
 	assert_int_equal(vs_loop_new(&loop), 0);
 	assert_int_equal(vs_control_new(loop, path, &ops, &control), -ENAMETOOLONG);
 	assert_null(control);
-	assert_true(vs_control_ask(path, 1, NULL, -1, &j) < 0);
+	assert_true(vs_control_ask(path, 1, false, NULL, -1, &j) < 0);
 	vs_loop_free(&loop);
 }
 

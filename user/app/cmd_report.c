@@ -4,8 +4,8 @@
 #include "app/permission.h"
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "model/report.h"
 #include "serve/control.h"
+#include "source/window.h"
 #include "term/report.h"
 
 #include <errno.h>
@@ -19,11 +19,38 @@ static void say_ready(void)
 	(void)fprintf(stderr, "virtscope: ready\n");
 }
 
+/* What the look cost everybody, to whoever asked for it. */
+static void say_cost(const json_t *deep)
+{
+	const json_t *runs = json_object_get(json_object_get(deep, "cost"), "ns_per_run"), *ns;
+	const char *name;
+	bool any = false;
+
+	if (!json_is_object(deep)) {
+		vs_warn("deep window: could not be opened (see virtscope doctor), ignoring");
+		return;
+	}
+	(void)fprintf(stderr, "virtscope: deep window: %zu programs attached for %.1f s",
+		      json_object_size(runs), json_number_value(json_object_get(deep, "duration_s")));
+	json_object_foreach((json_t *)runs, name, ns)
+	{
+		if (!json_is_number(ns))
+			continue;
+		(void)fprintf(stderr, "%s %s %.0f ns", any ? "," : "; a run of", name,
+			      json_number_value(ns));
+		any = true;
+	}
+	(void)fprintf(stderr, "%s\n", any ? "" : "; its cost is measured where "
+						  "kernel.bpf_stats_enabled is 1");
+}
+
 static void print(const struct vs_options *o, const json_t *report)
 {
 	struct vs_term_options term = { .colour = vs_term_wants_colour(stdout),
 					.histogram = o->histogram };
 
+	if (o->deep)
+		say_cost(json_object_get(report, "deep"));
 	if (o->json) {
 		(void)json_dumpf(report, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
 		(void)fputc('\n', stdout);
@@ -41,15 +68,14 @@ static void on_end(void *data, int fd)
 struct standalone {
 	struct vs_loop *loop;
 	struct vs_live *live;
-	struct vs_sample before, after;
+	struct vs_window *window;
 };
 
 static void standalone_done(struct standalone *s)
 {
+	vs_window_free(&s->window);
 	vs_live_free(&s->live);
 	vs_loop_free(&s->loop);
-	vs_sample_done(&s->before);
-	vs_sample_done(&s->after);
 }
 
 static int measure(const struct vs_options *o)
@@ -69,17 +95,16 @@ static int measure(const struct vs_options *o)
 	if (!vs_tier_accepted(vs_live_plan(s.live), o->require_bpf))
 		return VS_EXIT_PERMISSION;
 	timer = vs_loop_timer(s.loop, on_end, s.loop);
-	if (timer < 0 || vs_live_sample(s.live, &s.before))
+	if (timer < 0 || vs_window_open(s.live, o->deep, &s.window))
 		return VS_EXIT_FAILED;
-	vs_live_window_open(s.live);
 	say_ready();
 	vs_loop_arm(timer, (uint64_t)(o->duration_s * 1e9));
-	if (vs_loop_run(s.loop) || vs_live_sample(s.live, &s.after))
+	if (vs_loop_run(s.loop))
 		return VS_EXIT_FAILED;
 	(void)uname(&uts);
 	context.host = uts.nodename;
 	context.kernel = uts.release;
-	report = vs_report_build(&s.before, &s.after, &context);
+	report = vs_window_report(s.window, &context);
 	if (!report)
 		return VS_EXIT_FAILED;
 	print(o, report);
@@ -100,7 +125,7 @@ static int ask_daemon(const struct vs_options *o)
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
-	r = vs_control_ask(o->control, o->duration_s, say_ready, signals, &report);
+	r = vs_control_ask(o->control, o->duration_s, o->deep, say_ready, signals, &report);
 	/* They stay blocked: a signal that ended the measurement is still pending.
 	 * The loop of a report of our own catches them anew. */
 	if (r == -ENOENT)

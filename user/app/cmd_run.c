@@ -7,9 +7,9 @@
 #include "base/log.h"
 #include "detect/burst.h"
 #include "model/event.h"
-#include "model/report.h"
 #include "serve/control.h"
 #include "sink/sink.h"
+#include "source/window.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -168,25 +168,18 @@ static void on_tick(void *data, int fd)
 
 static void cancel_report(void *data, void *request)
 {
-	struct daemon *d = data;
+	struct vs_window *window = request;
 
-	vs_live_window_close(d->live);
-	vs_sample_done(request);
-	free(request);
+	(void)data;
+	vs_window_free(&window);
 }
 
-static void *begin_report(void *data)
+static void *begin_report(void *data, bool deep)
 {
 	struct daemon *d = data;
-	struct vs_sample *before = calloc(1, sizeof(*before));
+	struct vs_window *window = NULL;
 
-	if (before)
-		vs_live_window_open(d->live);
-	if (before && vs_live_sample(d->live, before)) {
-		cancel_report(data, before);
-		return NULL;
-	}
-	return before;
+	return vs_window_open(d->live, deep, &window) ? NULL : window;
 }
 
 static json_t *finish_report(void *data, void *request)
@@ -195,12 +188,8 @@ static json_t *finish_report(void *data, void *request)
 	struct vs_report_context context = { .host = d->uts.nodename,
 					     .kernel = d->uts.release,
 					     .running_as = "daemon" };
-	struct vs_sample after = { 0 };
-	json_t *report = NULL;
+	json_t *report = vs_window_report(request, &context);
 
-	if (!vs_live_sample(d->live, &after))
-		report = vs_report_build(request, &after, &context);
-	vs_sample_done(&after);
 	cancel_report(data, request);
 	return report;
 }

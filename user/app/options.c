@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "serve/control.h"
+#include "source/window.h"
 
 #include <errno.h>
 #include <math.h>
@@ -75,6 +76,13 @@ static int set_duration(struct vs_options *o, const char *v)
 	return 0;
 }
 
+static int set_deep(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->deep = true;
+	return 0;
+}
+
 static int set_events(struct vs_options *o, const char *v)
 {
 	o->events = v;
@@ -143,6 +151,8 @@ static const struct option options[] = {
 	  "one JSON object instead of text", NULL },
 	{ "histogram", 'H', NULL, VS_CMD_REPORT, set_histogram,
 	  "print the latency histograms themselves, too", NULL },
+	{ "deep", 0, NULL, VS_CMD_REPORT, set_deep,
+	  "also watch every context switch, for 10 s or --duration: who ran while a VM waited", NULL },
 	{ "standalone", 0, NULL, VS_CMD_REPORT, set_standalone,
 	  "attach own programs even when a daemon is running", NULL },
 	{ "events", 'e', "FILE", VS_CMD_RUN, set_events,
@@ -157,8 +167,8 @@ static const struct option options[] = {
 	{ "sample", 0, "N", VS_CMD_RUN | VS_CMD_REPORT, set_sample,
 	  "time one packet in N (default: up to 1 in 64, by the rate)", "a power of two, 1 or more" },
 	{ "deny-hook", 0, "KIND", ALL, set_deny,
-	  "do without tp_btf, raw_tp, iter or bpf, to see what the fallbacks give",
-	  "one of tp_btf, raw_tp, iter, bpf" },
+	  "do without tp_btf, raw_tp, iter, sched or bpf, to see what the fallbacks give",
+	  "one of tp_btf, raw_tp, iter, sched, bpf" },
 	{ "require-bpf", 0, NULL, VS_CMD_RUN | VS_CMD_REPORT, set_require_bpf,
 	  "exit 3 where BPF cannot be used, instead of showing totals only", NULL },
 	{ "verbose", 'v', NULL, ALL, set_verbose, "say more on stderr", NULL },
@@ -185,7 +195,7 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 		     struct vs_options *ret)
 {
 	memset(ret, 0, sizeof(*ret));
-	ret->duration_s = 5;
+	ret->duration_s = 0;
 	ret->events = "-";
 	ret->control = VS_CONTROL_PATH;
 	ret->live.sample_shift = 255;
@@ -227,6 +237,14 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 			return -EINVAL;
 		}
 	}
+	if (ret->deep && ret->duration_s > VS_DEEP_MAX_S) {
+		vs_error("%s: --deep for %g s is not possible: it costs everybody on this host, 60 s "
+			 "are the most",
+			 command->name, ret->duration_s);
+		return -EINVAL;
+	}
+	if (ret->duration_s == 0)
+		ret->duration_s = ret->deep ? 10 : 5;
 	return 0;
 }
 

@@ -16,6 +16,7 @@ enum vs_exit { VS_EXIT_OK = 0, VS_EXIT_FAILED = 1, VS_EXIT_USAGE = 2, VS_EXIT_PE
 struct vs_options {
 	bool help, version;
 	bool json, histogram, standalone, require_bpf;
+	bool deep;
 	double duration_s;
 	const char *events;
 	const char *control;

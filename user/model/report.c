@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/histogram.h"
+#include "model/cpu.h"
 #include "model/report_vhost.h"
 
 #include <math.h>
@@ -305,9 +306,7 @@ static json_t *vm(const struct vs_sample *a, const struct vs_sample *b, const st
 	(void)json_object_set_new(j, "pid", count(v->pid));
 	(void)json_object_set_new(j, "source", json_string(v->source));
 	(void)json_object_set_new(j, "running", json_boolean(!v->ended));
-	(void)json_object_set_new(j, "cpu",
-				  json_pack("{s:n,s:n,s:o}", "utilization_ratio", "steal_ratio",
-					    "vcpus", v->vcpus ? count(v->vcpus) : json_null()));
+	(void)json_object_set_new(j, "cpu", vs_cpu_report(a, b, v));
 	(void)json_object_set_new(j, "libvirt", libvirt(&v->libvirt));
 	(void)json_object_set_new(j, "memory",
 				  json_pack("{s:o,s:o,s:o}", "used_bytes",

@@ -21,6 +21,9 @@ struct vs_report_context {
 	const char *running_as; /* "standalone" or "daemon" */
 };
 
+/* Percentiles, maximum, sum and buckets of @h into @into; null where empty. */
+void vs_report_set_distribution(json_t *into, const struct vs_hist *h);
+
 /**
  * vs_report_build() - the report over the time from @older to @newer.
  * @older: sorted; what it does not hold began after it, and counts from 0

@@ -12,12 +12,17 @@ void vs_sample_done(struct vs_sample *s)
 	free(s->drops);
 	free(s->disks);
 	free(s->virtqs);
+	free(s->threads);
+	free(s->kvm);
 	memset(s, 0, sizeof(*s));
 }
 
 void vs_sample_clear(struct vs_sample *s)
 {
-	s->vms_n = s->vnics_n = s->drops_n = s->disks_n = s->virtqs_n = 0;
+	s->vms_n = s->vnics_n = s->drops_n = s->disks_n = 0;
+	s->virtqs_n = s->threads_n = s->kvm_n = 0;
+	s->threads_ns = 0;
+	s->kvm_names = NULL;
 	memset(&s->self, 0, sizeof(s->self));
 }
 
@@ -63,6 +68,16 @@ struct vs_disk_sample *vs_sample_add_disk(struct vs_sample *s)
 struct vs_virtq_sample *vs_sample_add_virtq(struct vs_sample *s)
 {
 	return append((void **)&s->virtqs, &s->virtqs_n, &s->virtqs_size, sizeof(*s->virtqs));
+}
+
+struct vs_thread_sample *vs_sample_add_thread(struct vs_sample *s)
+{
+	return append((void **)&s->threads, &s->threads_n, &s->threads_size, sizeof(*s->threads));
+}
+
+struct vs_kvm_sample *vs_sample_add_kvm(struct vs_sample *s)
+{
+	return append((void **)&s->kvm, &s->kvm_n, &s->kvm_size, sizeof(*s->kvm));
 }
 
 int vs_sample_copy_vm(struct vs_sample *to, const struct vs_sample *from, uint64_t vm_uid)
@@ -190,6 +205,23 @@ static int order_virtqs(const void *x, const void *y)
 	return 0;
 }
 
+static int order_threads(const void *x, const void *y)
+{
+	const struct vs_thread_sample *a = x, *b = y;
+
+	ORDER(a, b, vm_uid);
+	ORDER(a, b, tid);
+	return 0;
+}
+
+static int order_kvm(const void *x, const void *y)
+{
+	const struct vs_kvm_sample *a = x, *b = y;
+
+	ORDER(a, b, vm_uid);
+	return 0;
+}
+
 static void sort(void *array, size_t n, size_t each, int (*order)(const void *, const void *))
 {
 	if (n)
@@ -203,6 +235,13 @@ void vs_sample_sort(struct vs_sample *s)
 	sort(s->drops, s->drops_n, sizeof(*s->drops), order_drops);
 	sort(s->disks, s->disks_n, sizeof(*s->disks), order_disks);
 	sort(s->virtqs, s->virtqs_n, sizeof(*s->virtqs), order_virtqs);
+	vs_sample_sort_threads(s);
+}
+
+void vs_sample_sort_threads(struct vs_sample *s)
+{
+	sort(s->threads, s->threads_n, sizeof(*s->threads), order_threads);
+	sort(s->kvm, s->kvm_n, sizeof(*s->kvm), order_kvm);
 }
 
 static const void *find(const void *like, const void *array, size_t n, size_t each,
@@ -238,6 +277,21 @@ const struct vs_virtq_sample *vs_sample_find_virtq(const struct vs_sample *s,
 	return find(like, s->virtqs, s->virtqs_n, sizeof(*like), order_virtqs);
 }
 
+const struct vs_thread_sample *vs_sample_find_thread(const struct vs_sample *s, uint64_t vm_uid,
+						     uint32_t tid)
+{
+	struct vs_thread_sample like = { .vm_uid = vm_uid, .tid = tid };
+
+	return find(&like, s->threads, s->threads_n, sizeof(like), order_threads);
+}
+
+const struct vs_kvm_sample *vs_sample_find_kvm(const struct vs_sample *s, uint64_t vm_uid)
+{
+	struct vs_kvm_sample like = { .vm_uid = vm_uid };
+
+	return find(&like, s->kvm, s->kvm_n, sizeof(like), order_kvm);
+}
+
 #define NAMES(fn, list, prefix, count)                     \
 	const char *fn(uint32_t i)                         \
 	{                                                  \
@@ -246,6 +300,7 @@ const struct vs_virtq_sample *vs_sample_find_virtq(const struct vs_sample *s,
 	}
 #define NAME(name, label, ...) label,
 NAMES(vs_op_name, VS_OPS, VS_OP_, VS_OP__N)
+NAMES(vs_role_name, VS_ROLES, VS_ROLE_, VS_ROLE__N)
 NAMES(vs_part_name, VS_PARTS, VS_PART_, VS_PART__N)
 NAMES(vs_lost_name, VS_LOSSES, VS_LOST_, VS_LOST__N)
 #undef NAME

@@ -107,6 +107,43 @@ struct vs_virtq_sample {
 	struct vs_virtq row;
 };
 
+/* What a thread of a VM is for. */
+#define VS_ROLES(X)              \
+	X(VCPU, "vcpu")          \
+	X(IOTHREAD, "iothread")  \
+	X(WORKER, "worker")      \
+	X(EMULATOR, "emulator")
+enum vs_role {
+#define X(name, label) VS_ROLE_##name,
+	VS_ROLES(X)
+#undef X
+	VS_ROLE__N,
+};
+
+struct vs_thread_sample {
+	uint64_t vm_uid;
+	uint64_t start_ns; /* with the tid, its identity; 0: not known */
+	uint64_t run_ns, run_delay_ns, slices;
+	uint32_t tid;
+	uint16_t role;
+	int16_t index; /* of a vCPU; -1: not known, or not one */
+	char name[16];
+};
+
+/* KVM's statistics of a VM. Which there are depends on the kernel. */
+#define VS_KVM_STAT__N 32
+struct vs_kvm_names {
+	uint32_t n;
+	char name[VS_KVM_STAT__N][32];
+	bool exits[VS_KVM_STAT__N]; /* a class of exits; else a time of halt polling */
+	bool polling;		    /* both times of halt polling are among them */
+};
+
+struct vs_kvm_sample {
+	uint64_t vm_uid;
+	uint64_t value[VS_KVM_STAT__N]; /* by place in the names */
+};
+
 struct vs_program_sample {
 	char name[32];
 	uint64_t run_time_ns, run_cnt, recursion_misses;
@@ -138,8 +175,12 @@ struct vs_sample {
 	struct vs_drop_sample *drops;
 	struct vs_disk_sample *disks;
 	struct vs_virtq_sample *virtqs;
-	size_t vms_n, vnics_n, drops_n, disks_n, virtqs_n;
-	size_t vms_size, vnics_size, drops_size, disks_size, virtqs_size;
+	struct vs_thread_sample *threads;
+	struct vs_kvm_sample *kvm;
+	size_t vms_n, vnics_n, drops_n, disks_n, virtqs_n, threads_n, kvm_n;
+	size_t vms_size, vnics_size, drops_size, disks_size, virtqs_size, threads_size, kvm_size;
+	uint64_t threads_ns; /* monotonic, when they were read; 0: they were not */
+	const struct vs_kvm_names *kvm_names; /* interned; NULL: not read */
 	struct vs_self_sample self;
 };
 
@@ -154,6 +195,8 @@ struct vs_vnic_sample *vs_sample_add_vnic(struct vs_sample *s);
 struct vs_drop_sample *vs_sample_add_drop(struct vs_sample *s);
 struct vs_disk_sample *vs_sample_add_disk(struct vs_sample *s);
 struct vs_virtq_sample *vs_sample_add_virtq(struct vs_sample *s);
+struct vs_thread_sample *vs_sample_add_thread(struct vs_sample *s);
+struct vs_kvm_sample *vs_sample_add_kvm(struct vs_sample *s);
 
 /* The histogram of one part of a row, and the number of its requests. */
 void vs_disk_part(const struct vs_disk_row *row, uint32_t part, struct vs_hist *ret);
@@ -164,6 +207,8 @@ int vs_sample_copy_vm(struct vs_sample *to, const struct vs_sample *from, uint64
 
 /* Sort by uid and key, so that the finders work and output is stable. */
 void vs_sample_sort(struct vs_sample *s);
+/* The same for threads and KVM's statistics alone. */
+void vs_sample_sort_threads(struct vs_sample *s);
 
 /* Finders over a sorted sample; NULL if there is none. */
 const struct vs_vnic_sample *vs_sample_find_vnic(const struct vs_sample *s, uint64_t uid);
@@ -173,8 +218,12 @@ const struct vs_disk_sample *vs_sample_find_disk(const struct vs_sample *s, uint
 						 uint32_t dev, uint32_t op);
 const struct vs_virtq_sample *vs_sample_find_virtq(const struct vs_sample *s,
 						   const struct vs_virtq_sample *like);
+const struct vs_thread_sample *vs_sample_find_thread(const struct vs_sample *s, uint64_t vm_uid,
+						     uint32_t tid);
+const struct vs_kvm_sample *vs_sample_find_kvm(const struct vs_sample *s, uint64_t vm_uid);
 
 const char *vs_op_name(uint32_t op);
+const char *vs_role_name(uint32_t role);
 const char *vs_part_name(uint32_t part);
 const char *vs_lost_name(uint32_t lost);
 const char *vs_lost_help(uint32_t lost);

@@ -122,6 +122,18 @@ static uint32_t enum_value(const struct btf *btf, const char *type, const char *
 	return 0;
 }
 
+static bool has_member(const struct btf *btf, const char *type, const char *name)
+{
+	int id = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+	const struct btf_member *m = t ? btf_members(t) : NULL;
+
+	for (uint32_t i = 0; t && i < btf_vlen(t); i++)
+		if (strcmp(btf__name_by_offset(btf, m[i].name_off), name) == 0)
+			return true;
+	return false;
+}
+
 int vs_kcaps_probe(struct vs_kcaps *ret)
 {
 	int fd;
@@ -153,6 +165,7 @@ int vs_kcaps_probe(struct vs_kcaps *ret)
 	ret->iter = !try_load(BPF_PROG_TYPE_TRACING, BPF_TRACE_ITER,
 			      btf__find_by_name_kind(ret->vmlinux, "bpf_iter_task_file",
 						     BTF_KIND_FUNC));
+	ret->sched_info = has_member(ret->vmlinux, "sched_info", "run_delay");
 	fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "vs_try", 0, 0, 4096 * 4, NULL);
 	ret->ringbuf = fd >= 0;
 	if (fd >= 0)

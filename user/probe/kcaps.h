@@ -27,9 +27,11 @@
 	X(block_rq_merge)            \
 	X(sched_process_exec)        \
 	X(sched_waking)              \
-	X(sched_switch)              \
 	X(qdisc_create)              \
-	X(qdisc_reset)
+	X(qdisc_reset)               \
+	X(sched_switch)              \
+	X(sched_wakeup)              \
+	X(sched_migrate_task)
 enum vs_tp {
 #define X(name) VS_TP_##name,
 	VS_TPS(X)
@@ -47,6 +49,7 @@ struct vs_kcaps {
 	bool kprobe;	 /* the kernel can probe functions the old way */
 	bool ringbuf;	 /* a ring buffer can be made */
 	bool tun_types;	 /* types of the tun driver, in the kernel or its module */
+	bool sched_info; /* tasks carry their run-queue delay */
 	bool drop_reason; /* kfree_skb tells why */
 	uint32_t qdisc_drop; /* number of the reason QDISC_DROP, 0 if there is none */
 	uint8_t tp_args[VS_TP__N]; /* arguments of a tracepoint; 0: absent */

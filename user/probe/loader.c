@@ -50,7 +50,7 @@ static int make_shared_maps(struct vs_maps *m)
 	return 0;
 }
 
-static int share_maps(struct bpf_object *obj, const struct vs_maps *m)
+int vs_maps_share(const struct vs_maps *m, struct bpf_object *obj)
 {
 	const struct {
 		const char *name;
@@ -184,7 +184,7 @@ static int load_object(struct vs_loader *l, enum vs_object object)
 int vs_loader_prepare(const struct vs_loader *l, struct bpf_object *obj,
 		      const struct vs_plan_probe *probe)
 {
-	int r = share_maps(obj, &l->maps);
+	int r = vs_maps_share(&l->maps, obj);
 
 	return r ? r : select_probe(obj, probe);
 }
@@ -273,7 +273,7 @@ static int bring_up(struct vs_loader *l, const struct vs_kcaps *caps, struct vs_
 	int r = open_object(l, caps, sample_shift, object, &obj);
 
 	if (!r)
-		r = share_maps(obj, &l->maps);
+		r = vs_maps_share(&l->maps, obj);
 	if (!r)
 		r = select_programs(obj, plan, object);
 	if (!r)
@@ -304,7 +304,7 @@ static void attach_probes(struct vs_loader *l, struct bpf_object *const objects[
 	for (int i = 0; i < VS_PROBE__COUNT; i++) {
 		struct vs_plan_probe *p = &plan->probes[i];
 
-		for (uint32_t k = 0; k < p->programs_n; k++) {
+		for (uint32_t k = 0; k < p->programs_n && p->object < VS_OBJECT__N; k++) {
 			int r = attach(l, objects[p->object], p->programs[k]);
 
 			if (!r)

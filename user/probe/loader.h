@@ -59,6 +59,10 @@ int vs_attach(struct bpf_object *obj, const char *program, struct vs_attached *r
 uint32_t vs_attached_programs(const struct vs_attached *attached, uint32_t count,
 			      struct vs_program_sample *ret, uint32_t size);
 
+/* Gives @obj, not yet loaded, the maps that all objects share: for those that
+ * other files here load. Return: 0 or -errno. */
+int vs_maps_share(const struct vs_maps *maps, struct bpf_object *obj);
+
 /* Makes the programs look devices up anew: call after vnic_id changed. */
 void vs_loader_bump_epoch(struct vs_loader *loader);
 /* How many cgroups name a VM; 0 spares the look-up. */

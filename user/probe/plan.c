@@ -36,6 +36,12 @@ static const struct form taps_forms[] = { { VS_TP_qdisc_create, NULL, "vs_tap_up
 					 { VS_TP_qdisc_reset, NULL, "vs_tap_down", false } };
 static const struct form exec_forms[] = { { VS_TP_sched_process_exec, "vs_exec", "vs_exec_raw", false } };
 
+static const struct form deep_forms[] = {
+	{ VS_TP_sched_switch, "vs_sched_switch", "vs_sched_switch_raw", false },
+	{ VS_TP_sched_wakeup, "vs_sched_wakeup", "vs_sched_wakeup_raw", false },
+	{ VS_TP_sched_migrate_task, "vs_sched_move", "vs_sched_move_raw", false },
+};
+
 static void say(struct vs_plan_probe *p, const char *fmt, ...)
 {
 	va_list ap;
@@ -223,6 +229,33 @@ void vs_plan_vhost(const struct vs_kcaps *caps, const struct vs_vhost_facts *fac
 							       "kprobe: fentry does not load here");
 }
 
+static void plan_threads(const struct vs_kcaps *caps, unsigned int denied, struct vs_plan_probe *p)
+{
+	p->state = VS_STATE_FALLBACK;
+	if (denied_hook(denied, VS_HOOK_ITER))
+		say(p, "/proc is read: iter was denied");
+	else if (!caps->iter)
+		say(p, "/proc is read: iterator programs do not load here");
+	else if (!caps->sched_info)
+		say(p, "/proc is read: no sched_info in this kernel's types");
+	else {
+		p->state = VS_STATE_ACTIVE;
+		p->programs[0] = "vs_tasks";
+		p->programs_n = 1;
+	}
+}
+
+static void plan_deep(const struct vs_kcaps *caps, unsigned int denied, struct vs_plan_probe *p)
+{
+	if (denied_hook(denied, VS_HOOK_SCHED)) {
+		say(p, "sched was denied");
+		return;
+	}
+	CHOOSE(deep_forms, false, p);
+	if (p->state == VS_STATE_ACTIVE)
+		say(p, "on demand: report --deep");
+}
+
 void vs_plan_decide(const struct vs_kcaps *caps, unsigned int denied, struct vs_plan *ret)
 {
 	static const struct vs_plan_probe blank[VS_PROBE__COUNT] = {
@@ -248,6 +281,12 @@ void vs_plan_decide(const struct vs_kcaps *caps, unsigned int denied, struct vs_
 		[VS_PROBE_VHOST_WORKER] = { "vhost.worker", "what vhost workers do, and what they wait for",
 					    "waits in vhost are part of the residence, with no cause",
 					    VS_OBJECT_VHOST, 0, "", 0, { 0 } },
+		[VS_PROBE_CPU_THREADS] = { "cpu.threads", "run time and run-queue delay of threads",
+					   "each thread's file in /proc is read, for reports only",
+					   VS_OBJECT_TASKS, 0, "", 0, { 0 } },
+		[VS_PROBE_SCHED_DEEP] = { "sched.deep", "who ran instead, and histograms of run-queue delay",
+					  "report --deep has nothing to show",
+					  VS_OBJECT_SCHED, 0, "", 0, { 0 } },
 	};
 	const char *why_not = NULL;
 
@@ -265,6 +304,7 @@ void vs_plan_decide(const struct vs_kcaps *caps, unsigned int denied, struct vs_
 		for (int i = 0; i < VS_PROBE__COUNT; i++)
 			say(&ret->probes[i], "no BPF: %s", why_not);
 		ret->probes[VS_PROBE_DISCOVER_FILES].state = VS_STATE_FALLBACK;
+		ret->probes[VS_PROBE_CPU_THREADS].state = VS_STATE_FALLBACK;
 		return;
 	}
 	CHOOSE(drops_forms, false, &ret->probes[VS_PROBE_TAP_DROPS]);
@@ -278,6 +318,8 @@ void vs_plan_decide(const struct vs_kcaps *caps, unsigned int denied, struct vs_
 	CHOOSE(taps_forms, true, &ret->probes[VS_PROBE_DISCOVER_TAPS]);
 	vs_plan_files(caps, denied, &ret->probes[VS_PROBE_DISCOVER_FILES]);
 	say(&ret->probes[VS_PROBE_VHOST_WORKER], "not needed: no VM uses vhost-net; attached when one does");
+	plan_threads(caps, denied, &ret->probes[VS_PROBE_CPU_THREADS]);
+	plan_deep(caps, denied, &ret->probes[VS_PROBE_SCHED_DEEP]);
 	if (ret->probes[VS_PROBE_DISCOVER_FILES].state == VS_STATE_ACTIVE)
 		say(&ret->probes[VS_PROBE_TAP_LEARN], "not needed: discover.files names devices");
 	else

@@ -10,9 +10,17 @@
 #include "probe/kcaps.h"
 
 /* One object per kernel module whose types it needs. */
-enum vs_object { VS_OBJECT_TAP, VS_OBJECT_BLOCK, VS_OBJECT_DISCOVER, VS_OBJECT_TUNFILE, VS_OBJECT__N,
-		 /* come and go: probe/vhost.h */
-		 VS_OBJECT_VHOST = VS_OBJECT__N, VS_OBJECT_VHOST_SCHED };
+enum vs_object {
+	VS_OBJECT_TAP,
+	VS_OBJECT_BLOCK,
+	VS_OBJECT_DISCOVER,
+	VS_OBJECT_TUNFILE,
+	VS_OBJECT__N,
+	VS_OBJECT_VHOST, /* these come and go: vhost.h */
+	VS_OBJECT_VHOST_SCHED,
+	VS_OBJECT_TASKS, /* loaded by tasks.h */
+	VS_OBJECT_SCHED, /* loaded by deep.h, for seconds */
+};
 
 /* What --deny-hook takes, as bits. */
 #define VS_HOOKS(X)                                                              \
@@ -21,6 +29,7 @@ enum vs_object { VS_OBJECT_TAP, VS_OBJECT_BLOCK, VS_OBJECT_DISCOVER, VS_OBJECT_T
 	X(ITER, "iter", "the open-files iterator; /proc is walked instead")      \
 	X(FENTRY, "fentry", "programs at functions' entry and exit; kprobe instead") \
 	X(KPROBE, "kprobe", "probes of functions the old way")                   \
+	X(SCHED, "sched", "the deep window's hooks in the scheduler")            \
 	X(BPF, "bpf", "all BPF: tier 0 runs")
 enum vs_hook {
 #define X(name, label, help) VS_HOOK_##name,
@@ -53,7 +62,9 @@ struct vs_plan_probe {
 	X(DISCOVER_EXEC)     \
 	X(DISCOVER_TAPS)     \
 	X(DISCOVER_FILES)    \
-	X(VHOST_WORKER)
+	X(VHOST_WORKER)      \
+	X(CPU_THREADS)       \
+	X(SCHED_DEEP)
 enum vs_probe {
 #define X(name) VS_PROBE_##name,
 	VS_PROBES(X)

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "source/window.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -148,14 +149,16 @@ static void start_request(struct client *c)
 	json_t *j = json_loads(c->line, 0, NULL);
 	const char *what = json_string_value(json_object_get(j, "request"));
 	double s = json_number_value(json_object_get(j, "duration"));
-	bool ok = what && strcmp(what, "report") == 0 && s > 0 && s <= DURATION_MAX;
+	bool deep = json_is_true(json_object_get(j, "deep"));
+	bool ok = what && strcmp(what, "report") == 0 && s > 0 &&
+		  s <= (deep ? VS_DEEP_MAX_S : DURATION_MAX);
 
 	json_decref(j);
 	if (!ok || c->request) {
 		drop_client(c);
 		return;
 	}
-	c->request = control->ops.begin(control->ops.data);
+	c->request = control->ops.begin(control->ops.data, deep);
 	c->timer = c->request ? vs_loop_timer(control->loop, on_measured, c) : -1;
 	if (c->timer < 0 || send(c->fd, "ready\n", 6, MSG_DONTWAIT | MSG_NOSIGNAL) != 6) {
 		drop_client(c);
@@ -309,7 +312,7 @@ static int receive(int fd, int *ret_fd)
 	return 1;
 }
 
-int vs_control_ask(const char *path, double duration_s, void (*ready)(void), int stop_fd,
+int vs_control_ask(const char *path, double duration_s, bool deep, void (*ready)(void), int stop_fd,
 		   json_t **ret)
 {
 	vs_autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -328,7 +331,8 @@ int vs_control_ask(const char *path, double duration_s, void (*ready)(void), int
 				       strerror(errno));
 		return -ENOENT;
 	}
-	n = snprintf(line, sizeof(line), "{\"request\":\"report\",\"duration\":%.6f}\n", duration_s);
+	n = snprintf(line, sizeof(line), "{\"request\":\"report\",\"duration\":%.6f,\"deep\":%s}\n",
+		     duration_s, deep ? "true" : "false");
 	if (send(fd, line, (size_t)n, MSG_NOSIGNAL) != n)
 		return vs_fail(errno ? errno : EPIPE, "ask the daemon at '%s': %s", path, strerror(errno));
 	for (;;) {

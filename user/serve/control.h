@@ -2,7 +2,7 @@
 /*
  * control.h - the running daemon answers for reports; and there is only one.
  *
- * A Unix socket. The client sends one line, {"request":"report","duration":S};
+ * A Unix socket. The client sends one line, {"request":"report","duration":S,"deep":B};
  * the daemon answers "ready\n" when it has begun to measure and, at the end, a
  * line "report\n" that carries a descriptor of a memory file with the JSON: a
  * client that reads slowly, or not at all, delays nobody.
@@ -26,7 +26,7 @@ struct vs_control;
 /* One report asked for. begin() takes the older sample, finish() builds the
  * report (new reference, NULL on failure), cancel() forgets it. */
 struct vs_control_ops {
-	void *(*begin)(void *data);
+	void *(*begin)(void *data, bool deep);
 	json_t *(*finish)(void *data, void *request);
 	void (*cancel)(void *data, void *request);
 	void *data;
@@ -51,8 +51,10 @@ void vs_control_free(struct vs_control **control);
  * @ready: called when it has begun; may be NULL
  * @stop_fd: when readable, the wait ends and the report so far is taken; or -1
  *
+ * @deep: with a deep window
+ *
  * Return: 0 with a new reference, -ENOENT when no daemon listens, or -errno.
  * Logs: all but -ENOENT. Blocks for @duration_s and a little.
  */
-int vs_control_ask(const char *path, double duration_s, void (*ready)(void), int stop_fd,
+int vs_control_ask(const char *path, double duration_s, bool deep, void (*ready)(void), int stop_fd,
 		   json_t **ret);

@@ -6,9 +6,11 @@
 #include "base/log.h"
 #include "discover/disks.h"
 #include "discover/uevent.h"
+#include "probe/deep.h"
 #include "probe/ksyms.h"
 #include "probe/vhost.h"
 #include "source/collect.h"
+#include "source/threads.h"
 
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -32,6 +34,9 @@ struct vs_live {
 	struct vs_vhost_probe *vhost;
 	struct vs_collect *collect;
 	struct vs_domains *domains;
+	struct vs_threads *threads;
+	struct vs_deep *deep; /* while a deep window is open */
+	uint32_t deep_windows;
 	struct ring_buffer *ring;
 	int uevent_fd, monitor_fd;
 	unsigned int denied;
@@ -269,6 +274,8 @@ int vs_live_new(struct vs_loop *loop, const struct vs_live_options *options,
 		r = vs_collect_new(&live->inv, &live->caps, &live->plan, live->vhost,
 				   &live->collect);
 	if (!r)
+		r = vs_threads_new(&live->inv, &live->plan, &live->threads);
+	if (!r)
 		r = listen(live);
 	if (r) {
 		vs_error("start the probe: %s", strerror(-r));
@@ -294,6 +301,8 @@ void vs_live_free(struct vs_live **l)
 	live->ops = (struct vs_live_ops){ 0 };
 	ring_buffer__free(live->ring);
 	vs_collect_free(&live->collect);
+	vs_threads_free(&live->threads);
+	vs_deep_close(&live->deep);
 	live->windows = 0;
 	vs_domains_free(&live->domains);
 	if (live->inv.vm_by_slot)
@@ -342,11 +351,13 @@ void vs_live_window_close(struct vs_live *live)
 		vs_sample_clear(&live->departed);
 }
 
-int vs_live_sample(struct vs_live *live, struct vs_sample *ret)
+static int sample(struct vs_live *live, bool whole, struct vs_sample *ret)
 {
 	int r = vs_collect_fill(live->collect, ret, live->ops.disk_seen, live->ops.data);
 
 	vs_domains_fill_probe(live->domains, &ret->self);
+	if (r >= 0 && vs_threads_fill(live->threads, whole, ret))
+		r = -ENOMEM;
 	for (size_t i = 0; r >= 0 && i < live->departed.vms_n; i++)
 		if (vs_sample_copy_vm(ret, &live->departed, live->departed.vms[i].uid))
 			r = -ENOMEM;
@@ -357,4 +368,46 @@ int vs_live_sample(struct vs_live *live, struct vs_sample *ret)
 		want_rescan(live);
 	vs_inventory_tidy(&live->inv, ret->mono_ns);
 	return r < 0 ? r : 0;
+}
+
+int vs_live_sample(struct vs_live *live, struct vs_sample *ret)
+{
+	return sample(live, false, ret);
+}
+
+int vs_live_sample_whole(struct vs_live *live, struct vs_sample *ret)
+{
+	return sample(live, true, ret);
+}
+
+int vs_live_deep_open(struct vs_live *live, const struct vs_sample *s, struct vs_deep_sample *ret)
+{
+	int r = 0;
+
+	if (!live->deep)
+		r = vs_deep_open(vs_loader_maps(live->loader), &live->plan, s->threads_n, &live->deep);
+	if (r)
+		return vs_fail(r, "open a deep window: %s",
+			       r == -ENOTSUP ? live->plan.probes[VS_PROBE_SCHED_DEEP].reason :
+					       strerror(-r));
+	live->deep_windows++;
+	r = vs_deep_watch(live->deep, s);
+	if (r > 0)
+		vs_warn("watch the threads of VMs: no room for %d of them, ignoring", r);
+	r = r < 0 ? r : vs_deep_read(live->deep, ret);
+	if (!r)
+		return 0;
+	vs_live_deep_close(live);
+	return vs_fail(r, "open a deep window: %s", strerror(-r));
+}
+
+int vs_live_deep_read(struct vs_live *live, struct vs_deep_sample *ret)
+{
+	return vs_deep_read(live->deep, ret);
+}
+
+void vs_live_deep_close(struct vs_live *live)
+{
+	if (--live->deep_windows == 0)
+		vs_deep_close(&live->deep);
 }

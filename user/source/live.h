@@ -8,6 +8,7 @@
  */
 #pragma once
 #include "base/loop.h"
+#include "model/deep.h"
 #include "model/sample.h"
 #include "probe/plan.h"
 #include "source/domains.h"
@@ -61,3 +62,17 @@ void vs_live_window_close(struct vs_live *live);
 
 /* Fills @ret with a sorted sample. Return: 0 or -ENOMEM. Logs: yes. */
 int vs_live_sample(struct vs_live *live, struct vs_sample *ret);
+/* The same with what is too dear for each second: see vs_threads_fill(). */
+int vs_live_sample_whole(struct vs_live *live, struct vs_sample *ret);
+
+/**
+ * vs_live_deep_open() - begin, or join, a deep window over the threads of @s.
+ * @ret: a first reading
+ *
+ * Return: 0, or -errno with nothing to close. Logs: yes.
+ */
+int vs_live_deep_open(struct vs_live *live, const struct vs_sample *s, struct vs_deep_sample *ret);
+/* Return: 0 or -ENOMEM. */
+int vs_live_deep_read(struct vs_live *live, struct vs_deep_sample *ret);
+/* The last one out takes the programs out of the kernel. */
+void vs_live_deep_close(struct vs_live *live);

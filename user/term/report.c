@@ -2,6 +2,7 @@
 #include "term/report.h"
 
 #include "base/text.h"
+#include "term/deep.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -399,6 +400,7 @@ void vs_term_report(FILE *out, const json_t *whole_report, const struct vs_term_
 		disks(t, at(none, "disks"), seconds);
 		drops(t, at(none, "drops"), "  ");
 	}
+	vs_term_deep(out, at(report, "deep"), BOLD, PLAIN);
 	self(t, at(report, "self"));
 	json_decref(report);
 }

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "probe/tasks.h"
+
+#include "base/cleanup.h"
+
+#include "tasks.skel.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <string.h>
+
+struct vs_tasks {
+	struct tasks_bpf *skel;
+	struct bpf_link *link;
+};
+
+int vs_tasks_open(const struct vs_maps *maps, struct vs_tasks **ret)
+{
+	struct vs_tasks *t = calloc(1, sizeof(*t));
+	int r;
+
+	if (!t)
+		return -ENOMEM;
+	t->skel = tasks_bpf__open();
+	r = t->skel ? vs_maps_share(maps, t->skel->obj) : -errno;
+	if (!r) {
+		(void)bpf_program__set_autoload(t->skel->progs.vs_tasks, true);
+		r = tasks_bpf__load(t->skel);
+	}
+	if (!r) {
+		t->link = bpf_program__attach_iter(t->skel->progs.vs_tasks, NULL);
+		r = t->link ? 0 : -errno;
+	}
+	if (r) {
+		vs_tasks_close(&t);
+		return r;
+	}
+	*ret = t;
+	return 0;
+}
+
+void vs_tasks_close(struct vs_tasks **tasks)
+{
+	struct vs_tasks *t = *tasks;
+
+	if (!t)
+		return;
+	(void)bpf_link__destroy(t->link);
+	tasks_bpf__destroy(t->skel);
+	free(t);
+	*tasks = NULL;
+}
+
+int vs_tasks_read(const struct vs_tasks *tasks, void (*fn)(void *data, const struct vs_task_row *row),
+		  void *data)
+{
+	vs_autoclose int fd = bpf_iter_create(bpf_link__fd(tasks->link));
+	struct vs_task_row rows[128];
+	size_t have = 0;
+
+	if (fd < 0)
+		return fd;
+	for (;;) {
+		ssize_t n = read(fd, (char *)rows + have, sizeof(rows) - have);
+		size_t whole;
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			continue; /* the kernel asks to come again after a long stretch */
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0;
+		have += (size_t)n;
+		whole = have / sizeof(rows[0]);
+		for (size_t i = 0; i < whole; i++)
+			fn(data, &rows[i]);
+		have -= whole * sizeof(rows[0]);
+		memmove(rows, &rows[whole], have);
+	}
+}
+
+void vs_tasks_set_worker(const struct vs_tasks *tasks, uint32_t tid, const struct vs_vm_ref *vm)
+{
+	int map = bpf_map__fd(tasks->skel->maps.vs_worker);
+
+	if (vm)
+		(void)bpf_map_update_elem(map, &tid, vm, BPF_ANY);
+	else
+		(void)bpf_map_delete_elem(map, &tid);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "source/window.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct vs_window {
+	struct vs_live *live;
+	struct vs_sample before;
+	struct vs_deep_sample deep_before;
+	bool wants_deep, deep; /* asked for; to be had */
+};
+
+int vs_window_open(struct vs_live *live, bool deep, struct vs_window **ret)
+{
+	struct vs_window *w = calloc(1, sizeof(*w));
+	int r;
+
+	if (!w)
+		return -ENOMEM;
+	w->live = live;
+	w->wants_deep = deep;
+	vs_live_window_open(live);
+	r = vs_live_sample_whole(live, &w->before);
+	if (r) {
+		vs_window_free(&w);
+		return r;
+	}
+	w->deep = deep && !vs_live_deep_open(live, &w->before, &w->deep_before);
+	*ret = w;
+	return 0;
+}
+
+static json_t *deep_part(struct vs_window *w, const struct vs_sample *after)
+{
+	struct vs_deep_sample deep = { 0 };
+	json_t *j = NULL;
+
+	if (!w->deep)
+		return json_null();
+	if (!vs_live_deep_read(w->live, &deep))
+		j = vs_deep_report(&w->deep_before, &deep, after);
+	vs_deep_sample_done(&deep);
+	return j ? j : json_null();
+}
+
+json_t *vs_window_report(struct vs_window *w, const struct vs_report_context *context)
+{
+	struct vs_sample after = { 0 };
+	json_t *report = NULL;
+
+	if (!vs_live_sample_whole(w->live, &after))
+		report = vs_report_build(&w->before, &after, context);
+	if (report && w->wants_deep)
+		(void)json_object_set_new(report, "deep", deep_part(w, &after));
+	vs_sample_done(&after);
+	return report;
+}
+
+void vs_window_free(struct vs_window **window)
+{
+	struct vs_window *w = *window;
+
+	if (!w)
+		return;
+	if (w->deep)
+		vs_live_deep_close(w->live);
+	vs_live_window_close(w->live);
+	vs_sample_done(&w->before);
+	vs_deep_sample_done(&w->deep_before);
+	free(w);
+	*window = NULL;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * window.h - a report under way: from its first look to the finished object.
+ *
+ * Layer:   source
+ * State:   struct vs_window
+ * Threads: one
+ */
+#pragma once
+#include "model/report.h"
+#include "source/live.h"
+
+struct vs_window;
+
+/* A deep window is bounded: it costs everybody on the host. */
+#define VS_DEEP_MAX_S 60.0
+
+/**
+ * vs_window_open() - take the first look.
+ * @deep: attach the deep window's programs until it is freed; where that fails
+ *        the report is made without, its "deep" is null
+ *
+ * Return: 0 or -errno. Logs: yes.
+ */
+int vs_window_open(struct vs_live *live, bool deep, struct vs_window **ret);
+
+/* The last look, and the report. Return: a new reference, or NULL. */
+json_t *vs_window_report(struct vs_window *window, const struct vs_report_context *context);
+
+void vs_window_free(struct vs_window **window);

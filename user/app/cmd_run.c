@@ -194,6 +194,13 @@ static json_t *finish_report(void *data, void *request)
 	return report;
 }
 
+static void on_degraded(void *data, const struct vs_plan_probe *p)
+{
+	emit(data, "self.degraded", p->state == VS_STATE_FALLBACK ? "info" : "warning", NULL,
+	     json_pack("{s:s,s:s,s:s,s:s}", "probe", p->name, "state", vs_state_name(p->state),
+		       "reason", p->reason, "lost", p->lost));
+}
+
 static void tell_degraded(struct daemon *d)
 {
 	const struct vs_plan *plan = vs_live_plan(d->live);
@@ -203,9 +210,7 @@ static void tell_degraded(struct daemon *d)
 
 		if (p->state == VS_STATE_ACTIVE || strncmp(p->reason, "not needed", 10) == 0)
 			continue;
-		emit(d, "self.degraded", p->state == VS_STATE_FALLBACK ? "info" : "warning", NULL,
-		     json_pack("{s:s,s:s,s:s,s:s}", "probe", p->name, "state",
-			       vs_state_name(p->state), "reason", p->reason, "lost", p->lost));
+		on_degraded(d, p);
 	}
 }
 
@@ -215,6 +220,7 @@ static int set_up(struct daemon *d, const struct vs_options *o)
 					      .disk_seen = on_disk,
 					      .burst = on_burst,
 					      .news = on_news,
+					      .degraded = on_degraded,
 					      .data = d };
 	const struct vs_control_ops control_ops = { .begin = begin_report,
 						    .finish = finish_report,

@@ -72,9 +72,13 @@ static void want_rescan(struct vs_live *live)
 /* Probes of modules are there while a VM uses the module. */
 static void follow_use(struct vs_live *live)
 {
-	uint64_t after = vs_vhost_probe_update(live->vhost, vs_inventory_uses_vhost(&live->inv),
-					       vs_clock_mono_ns());
+	const struct vs_plan_probe *row = &live->plan.probes[VS_PROBE_VHOST_WORKER];
+	enum vs_state was = row->state;
+	bool in_use = vs_inventory_uses_vhost(&live->inv);
+	uint64_t after = vs_vhost_probe_update(live->vhost, in_use, vs_clock_mono_ns());
 
+	if (in_use && row->state != was && row->state != VS_STATE_ACTIVE && live->ops.degraded)
+		live->ops.degraded(live->ops.data, row);
 	if (after)
 		vs_loop_arm(live->vhost_timer, after);
 }
@@ -351,11 +355,22 @@ void vs_live_window_close(struct vs_live *live)
 		vs_sample_clear(&live->departed);
 }
 
+/* Who was seen serving a virtqueue is a worker, whatever it is called. */
+static void name_worker(struct vs_live *live, const struct vs_virtq_sample *v)
+{
+	const struct vs_vm_entry *vm = live->inv.vm_by_slot[v->row.vm];
+
+	if (!v->ended && vm && vs_threads_add_worker(live->threads, v->key.tid, vm))
+		vs_debug("note worker %u: out of memory", v->key.tid);
+}
+
 static int sample(struct vs_live *live, bool whole, struct vs_sample *ret)
 {
 	int r = vs_collect_fill(live->collect, ret, live->ops.disk_seen, live->ops.data);
 
 	vs_domains_fill_probe(live->domains, &ret->self);
+	for (size_t i = 0; r >= 0 && i < ret->virtqs_n; i++)
+		name_worker(live, &ret->virtqs[i]);
 	if (r >= 0 && vs_threads_fill(live->threads, whole, ret))
 		r = -ENOMEM;
 	for (size_t i = 0; r >= 0 && i < live->departed.vms_n; i++)

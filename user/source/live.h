@@ -35,6 +35,8 @@ struct vs_live_ops {
 	/* VS_BURST__N losses within a second; @raw_reason as in vs_drop_sample */
 	void (*burst)(void *data, uint64_t vnic_uid, uint32_t raw_reason);
 	vs_news_fn news; /* of libvirt */
+	/* a probe that became needed is not what was wished for */
+	void (*degraded)(void *data, const struct vs_plan_probe *probe);
 	void *data;
 };
 

@@ -94,7 +94,8 @@ static int vd_pair_mem_table(const struct vd_pair *pair, char *why)
 	return 0;
 }
 
-static int vd_queue_open(const struct vd_pair *pair, struct vd_queue *q, unsigned int index, char *why)
+static int vd_queue_open(const struct vd_pair *pair, struct vd_queue *q, unsigned int index,
+			 char *why)
 {
 	struct vhost_vring_state num = { .index = index, .num = pair->cfg.ring };
 	struct vhost_vring_state base = { .index = index };

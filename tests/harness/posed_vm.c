@@ -381,7 +381,8 @@ static void cmd_filter(const struct pose_args *args)
 static const struct pose_command commands[] = {
 	{ "open", cmd_open, "tap=SPEC: plug a tap" },
 	{ "close", cmd_close, "[tap=NAME]: close all its queues" },
-	{ "detach", cmd_detach, "[tap=NAME]: disable its queues, keep the descriptors (queues=2 or more)" },
+	{ "detach", cmd_detach,
+	  "[tap=NAME]: disable its queues, keep the descriptors (queues=2 or more)" },
 	{ "read", cmd_read, "[count=N] [idle_ms=MS]: read N packets, or until idle" },
 	{ "drain", cmd_drain, "on=1|0: read in the background; off reports" },
 	{ "hold", cmd_hold, "ms=MS: do not read for so long, then read until idle" },

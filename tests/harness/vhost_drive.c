@@ -277,11 +277,13 @@ static const struct pose_command commands[] = {
 	{ "open", cmd_open, "tap=SPEC: plug a vNIC" },
 	{ "close", cmd_close, "[tap=NAME]: unplug it" },
 	{ "send", cmd_send,
-	  "[count=N] [ms=MS] [size=BYTES] [rate=PER_S] [batch=FRAMES_PER_KICK] [stamp=0] [type=] [dst=] [src=]\n"
-	  "            [background=1] [timeout_ms=]: transmit, through the first tap and queue if none is named; replies when all is used" },
+	  "[count=N] [ms=MS] [size=BYTES] [rate=PER_S] [batch=FRAMES_PER_KICK] [stamp=0]\n"
+	  "            [type=] [dst=] [src=] [background=1] [timeout_ms=]: transmit; through the\n"
+	  "            first tap and queue if none is named; replies when all is used" },
 	{ "wait", cmd_wait, "[timeout_ms=]: until what is sent in the background is used" },
 	{ "stop", cmd_stop, "[timeout_ms=]: post no more of it" },
-	{ "receive", cmd_receive, "[count=N] [idle_ms=MS] [timeout_ms=]: what came since the last receive" },
+	{ "receive", cmd_receive,
+	  "[count=N] [idle_ms=MS] [timeout_ms=]: what came since the last receive" },
 	VD_FAULT_COMMANDS,
 	POSE_DISK_COMMANDS,
 	{ "stats", cmd_stats, "all counts since the tap was opened" },
@@ -291,7 +293,8 @@ static const struct pose_command commands[] = {
 
 static void vd_help(void)
 {
-	printf("usage: qemu-system-x86_64 [-name guest=NAME,...] [-uuid UUID] [--tap SPEC]... [--disk PATH]...\n"
+	printf("usage: qemu-system-x86_64 [-name guest=NAME,...] [-uuid UUID] [--tap SPEC]...\n"
+	       "                          [--disk PATH]...\n"
 	       "Poses as a VM whose vNICs are served by vhost-net; commands come on stdin.\n\n"
 	       "SPEC is " VD_NIC_SPEC_HELP ";\n"
 	       "at most %d taps of %d queues, rings up to %d, 256 if absent.\n"

@@ -84,7 +84,9 @@ void vd_cmd_notify(const struct pose_args *args)
 
 			if (vd_which(args, k)) {
 				q->notify_off = !on;
-				lane->more[k] = vd_ring_signals_ask(&q->ring, on) && on;
+				lane->more[k] = on && vd_ring_signals_ask(&q->ring, 0);
+				if (!on)
+					vd_ring_signals_refuse(&q->ring);
 			}
 			off |= q->notify_off;
 		}

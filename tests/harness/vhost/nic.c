@@ -46,7 +46,8 @@ int vd_nics_fd(void)
 
 /* --- opening ---------------------------------------------------------- */
 
-static int vd_spec_parse(const char *spec, struct vd_config *cfg, char name[128], int *queues, int *flags)
+static int vd_spec_parse(const char *spec, struct vd_config *cfg, char name[128], int *queues,
+			 int *flags)
 {
 	char *word, *save = NULL;
 

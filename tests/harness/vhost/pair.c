@@ -94,7 +94,8 @@ static int vd_pair_mem_table(const struct vd_pair *pair, char *why)
 	return 0;
 }
 
-static int vd_queue_open(const struct vd_pair *pair, struct vd_queue *q, unsigned int index, char *why)
+static int vd_queue_open(const struct vd_pair *pair, struct vd_queue *q, unsigned int index,
+			 char *why)
 {
 	struct vhost_vring_state num = { .index = index, .num = pair->cfg.ring };
 	struct vhost_vring_state base = { .index = index };
@@ -191,7 +192,7 @@ int vd_pair_open(struct vd_pair *pair, int tap_fd, const struct vd_config *cfg,
 	pair->q[VD_RX].post_limit = cfg->ring;
 	vd_pair_rx_refill(pair);
 	for (int i = 0; i < VD_QUEUE__N; i++)
-		vd_ring_signals_ask(&pair->q[i].ring, true);
+		vd_ring_signals_ask(&pair->q[i].ring, 0);
 	return 0;
 }
 
@@ -313,14 +314,14 @@ bool vd_pair_rx_run(struct vd_pair *pair)
 	uint16_t id;
 
 	/* As drivers do: no signals while we look anyway. */
-	vd_ring_signals_ask(&q->ring, false);
+	vd_ring_signals_refuse(&q->ring);
 	while (taken < pair->cfg.ring && portion == VD_TAKE_BATCH) {
 		for (portion = 0; portion < VD_TAKE_BATCH && vd_ring_take(&q->ring, &id, &len); portion++)
 			vd_rx_buffer(pair, q, id, len);
 		vd_pair_rx_refill(pair);
 		taken += portion;
 	}
-	return vd_ring_signals_ask(&q->ring, !q->notify_off) && !q->notify_off;
+	return !q->notify_off && vd_ring_signals_ask(&q->ring, 0);
 }
 
 /* --- transmit --------------------------------------------------------- */
@@ -332,14 +333,15 @@ bool vd_pair_tx_run(struct vd_pair *pair)
 	uint32_t len;
 	uint16_t id;
 
-	vd_ring_signals_ask(&q->ring, false);
+	vd_ring_signals_refuse(&q->ring);
 	while (taken < pair->cfg.ring && vd_ring_take(&q->ring, &id, &len)) {
 		q->counts.used++;
 		q->counts.packets++;
 		q->counts.bytes += q->frame_bytes[id];
 		taken++;
 	}
-	return vd_ring_signals_ask(&q->ring, !q->notify_off) && !q->notify_off;
+	/* Nobody waits for the buffers before most are back, as in Linux's driver. */
+	return !q->notify_off && vd_ring_signals_ask(&q->ring, vd_ring_outstanding(&q->ring) * 3 / 4);
 }
 
 unsigned int vd_pair_tx_post(struct vd_pair *pair, unsigned int n, uint32_t bytes,

@@ -72,20 +72,30 @@ bool vd_ring_take(struct vd_ring *ring, uint16_t *ret_id, uint32_t *ret_len)
 	return true;
 }
 
-bool vd_ring_signals_ask(struct vd_ring *ring, bool on)
+bool vd_ring_signals_ask(struct vd_ring *ring, unsigned int after)
 {
-	if (ring->event_idx)
-		/*
-		 * Half way round is where the device cannot be: not at taken - 1, as a
-		 * signal for what we have just taken may be yet to be decided.
-		 */
-		__atomic_store_n(&vring_used_event(&ring->vr),
-				 on ? ring->taken : (uint16_t)(ring->taken ^ 0x8000), __ATOMIC_RELAXED);
-	else
-		__atomic_store_n(&ring->vr.avail->flags, on ? 0 : VRING_AVAIL_F_NO_INTERRUPT,
-				 __ATOMIC_RELAXED);
+	uint16_t waiting;
+
+	if (!ring->event_idx)
+		after = 0;
+	__atomic_store_n(&vring_used_event(&ring->vr), (uint16_t)(ring->taken + after), __ATOMIC_RELAXED);
+	__atomic_store_n(&ring->vr.avail->flags, 0, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return ring->taken != __atomic_load_n(&ring->vr.used->idx, __ATOMIC_ACQUIRE);
+	waiting = (uint16_t)(__atomic_load_n(&ring->vr.used->idx, __ATOMIC_ACQUIRE) - ring->taken);
+	return waiting > after;
+}
+
+void vd_ring_signals_refuse(struct vd_ring *ring)
+{
+	/*
+	 * Half way round is where the device cannot be: not at taken - 1, as a signal
+	 * for what we have just taken may be yet to be decided.
+	 */
+	if (ring->event_idx)
+		__atomic_store_n(&vring_used_event(&ring->vr), (uint16_t)(ring->taken ^ 0x8000),
+				 __ATOMIC_RELAXED);
+	else
+		__atomic_store_n(&ring->vr.avail->flags, VRING_AVAIL_F_NO_INTERRUPT, __ATOMIC_RELAXED);
 }
 
 unsigned int vd_ring_outstanding(const struct vd_ring *ring)

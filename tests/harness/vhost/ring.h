@@ -66,10 +66,14 @@ bool vd_ring_kick_due(struct vd_ring *ring);
 bool vd_ring_take(struct vd_ring *ring, uint16_t *ret_id, uint32_t *ret_len);
 
 /*
- * Asks for a signal with the next used descriptor, or for none at all. Returns
- * whether something was used meanwhile, for which no signal may come.
+ * Asks for a signal once more than @after further descriptors are used; without
+ * event_idx, with the next ones. Returns whether they are already, so that the
+ * signal may not come.
  */
-bool vd_ring_signals_ask(struct vd_ring *ring, bool on);
+bool vd_ring_signals_ask(struct vd_ring *ring, unsigned int after);
+
+/* Asks for none. */
+void vd_ring_signals_refuse(struct vd_ring *ring);
 
 /* Descriptors that the device holds. */
 unsigned int vd_ring_outstanding(const struct vd_ring *ring);

@@ -21,17 +21,23 @@ def machine(built):
 
 
 @pytest.fixture(scope="session")
-def libvirtd(machine):
+def initrd_making(machine):
+    RUN.mkdir(exist_ok=True)
+    path = RUN / "guest.initrd"
+    return make_initrd(path), path
+
+
+@pytest.fixture(scope="session")
+def libvirtd(initrd_making):
+    """Comes up while the guests' initramfs is being made."""
     daemon = Libvirtd()
     daemon.up()
     return daemon
 
 
 @pytest.fixture(scope="session")
-def initrd(machine):
-    RUN.mkdir(exist_ok=True)
-    path = RUN / "guest.initrd"
-    process = make_initrd(path)
+def initrd(initrd_making):
+    process, path = initrd_making
     assert process.wait(120) == 0, "tests/vm/guest-image failed"
     return path
 

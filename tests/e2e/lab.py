@@ -20,6 +20,8 @@ import zlib
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 HARNESS = BUILD / "tests" / "harness"
+# A file system with direct I/O: in scripts/host-vm's machine build/ is an overlay in memory.
+DISK_ROOT = pathlib.Path(os.environ.get("VS_DISK", BUILD))
 REPLY_S = 60
 
 
@@ -204,8 +206,8 @@ class Lab:
         return gated
 
     def disk(self, mib=64, direct=True):
-        # Not in tmpfs: its loop devices know no direct I/O. VS_DISK is host-vm's folder.
-        fd, image = tempfile.mkstemp(prefix=f"vst-{self.tag}-", suffix=".img", dir=os.environ.get("VS_DISK", BUILD))
+        # Not in tmpfs: its loop devices know no direct I/O.
+        fd, image = tempfile.mkstemp(prefix=f"vst-{self.tag}-", suffix=".img", dir=DISK_ROOT)
         os.close(fd)
         self.undo.callback(os.unlink, image)
         # Written, not allocated: reads of unwritten extents never reach the disk.

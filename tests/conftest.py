@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""End-to-end tests: the built binary against what somebody else counted.
+"""What the tests of tests/e2e and tests/vm share: the built binary against what somebody else counted.
 
-Run as root: scripts/test, or /usr/bin/python3 -m pytest tests/e2e.
-Each test's name is its claim. Ground truth comes from the generator, the posed
-VM, ip, tc, fio and /proc.
+Run as root: scripts/test, or /usr/bin/python3 -m pytest tests/e2e; tests/vm runs in a
+virtual machine, see scripts/test-vm. Each test's name is its claim. Ground truth comes
+from the generator, the posed VM, ip, tc, fio, virsh and /proc.
 """
 import os
 import pathlib
@@ -12,16 +12,12 @@ import tempfile
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "e2e"))
 # Assertions in these are part of the tests.
 pytest.register_assert_rewrite("lab", "probe")
 
 from lab import HARNESS, Lab   # noqa: E402
 from probe import VIRTSCOPE, Daemon, Look   # noqa: E402
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "demo: starts real guests, takes minutes")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -267,7 +267,7 @@ def test_how_a_domain_began_and_ended_is_told(libvirt, domain, probe):
     assert event["data"]["cause"] == "boot"
     named_by(daemon, vm, "libvirt", SOON_S)
     libvirt.virsh("suspend", vm.name)
-    event = daemon.event("vm.state", vm, SOON_S)
+    event = daemon.event("vm.state", vm, SOON_S)    # the first: a start is no change of state
     assert event["data"] == {"state": "paused", "reason": "user", "was": "running"}
     assert ask(daemon).vm(vm)["libvirt"]["state"] == "paused"
     libvirt.virsh("resume", vm.name)

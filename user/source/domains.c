@@ -183,7 +183,8 @@ static void on_described(struct vs_domains *s, const struct vs_domain *d)
 	tell_disks(s, &news, &e->d, old);
 	news.kind = VS_NEWS_VM_STATE;
 	news.text = old->state;
-	if (strcmp(old->state, e->d.state) != 0)
+	/* From "starting up" to "booted" is the end of a start, told as such. */
+	if (strcmp(old->state, e->d.state) != 0 && (*old->cause || !*e->d.cause))
 		tell(s, &news);
 }
 

@@ -25,7 +25,7 @@ BPF_CFLAGS := -g -O2 -target bpf -D__TARGET_ARCH_$(ARCH) -Wall -Werror \
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
 # virtscope-libvirt is a program of its own, so that only it carries libvirt and libxml2 (12 MiB).
-LIBVIRT_SRC := user/app/libvirt_main.c user/discover/domain_xml.c
+LIBVIRT_SRC := user/app/libvirt_main.c user/app/libvirt_words.c user/discover/domain_xml.c
 SRC      := $(filter-out $(LIBVIRT_SRC),$(sort $(wildcard user/*/*.c)))
 OBJ      := $(SRC:%.c=build/%.o)
 ifneq ($(WITH_LIBVIRT),0)
@@ -62,7 +62,7 @@ build/virtscope-libvirt: $(LIBVIRT_OBJ)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs libvirt) $(XML_LDLIBS)
 
 build/user/discover/domain_xml.o build/san/user/discover/domain_xml.o: VS_CFLAGS += $(XML_CFLAGS)
-build/user/app/libvirt_main.o: VS_CFLAGS += $(shell pkg-config --cflags libvirt)
+build/user/app/libvirt_main.o build/user/app/libvirt_words.o: VS_CFLAGS += $(shell pkg-config --cflags libvirt)
 
 build/user/%.o: user/%.c | $(SKEL)
 	$(call say,CC,$<)

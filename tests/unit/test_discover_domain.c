@@ -3,7 +3,7 @@
 
 #include "discover/domain.h"
 
-#define UUID  "0b3a1f5e-7c52-4d2b-9a44-2f0f6f9d1c11"
+#define UUID "0b3a1f5e-7c52-4d2b-9a44-2f0f6f9d1c11"
 #define OTHER "99999999-7c52-4d2b-9a44-2f0f6f9d1c11"
 
 static struct vs_domain_message m;
@@ -119,9 +119,15 @@ static void a_long_name_is_cut_at_a_character(void **state)
 static void cgroups_of_machined_and_of_libvirt_tell_the_id(void **state)
 {
 	(void)state;
-	assert_int_equal(vs_domain_cgroup_parse("0::/machine.slice/machine-qemu\\x2d12\\x2dweb\\x2d1.scope/libvirt/emulator\n"), 12);
-	assert_int_equal(vs_domain_cgroup_parse("3:blkio:/\n0::/machine/qemu-7-web-1.libvirt-qemu/emulator\n"), 7);
-	assert_int_equal(vs_domain_cgroup_parse("0::/machine.slice/machine-qemu-5-web.libvirt-qemu\n"), -1);
+	assert_int_equal(
+		vs_domain_cgroup_parse("0::/machine.slice/machine-qemu\\x2d12\\x2dweb\\x2d1.scope/"
+				       "libvirt/emulator\n"),
+		12);
+	assert_int_equal(vs_domain_cgroup_parse(
+				 "3:blkio:/\n0::/machine/qemu-7-web-1.libvirt-qemu/emulator\n"),
+			 7);
+	assert_int_equal(
+		vs_domain_cgroup_parse("0::/machine.slice/machine-qemu-5-web.libvirt-qemu\n"), -1);
 }
 
 static void other_cgroups_tell_none(void **state)
@@ -132,7 +138,8 @@ static void other_cgroups_tell_none(void **state)
 	assert_int_equal(vs_domain_cgroup_parse("0::/qemu-12\n"), -1);
 	assert_int_equal(vs_domain_cgroup_parse("0::/machine-qemu\\x2dx\\x2d1.scope\n"), -1);
 	assert_int_equal(vs_domain_cgroup_parse("0::/qemu-99999999999-a\n"), -1);
-	assert_int_equal(vs_domain_cgroup_parse("0::/machine.slice/machine-lxc\\x2d1\\x2da.scope\n"), -1);
+	assert_int_equal(
+		vs_domain_cgroup_parse("0::/machine.slice/machine-lxc\\x2d1\\x2da.scope\n"), -1);
 }
 
 int main(void)

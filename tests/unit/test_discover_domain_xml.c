@@ -21,23 +21,24 @@ static int parse(const char *xml)
 static void a_domain_is_read_as_a_whole(void **state)
 {
 	(void)state;
-	assert_int_equal(parse("<?xml version='1.0'?>" HEAD "<title>the web</title>"
-			       "<memory unit='KiB'>4194304</memory>"
-			       "<currentMemory unit='KiB'>2097152</currentMemory>"
-			       "<devices>"
-			       "<disk type='file' device='disk'><source file='/srv/a.qcow2' index='2'>"
-			       "<backingStore type='file'><source file='/srv/base'/></backingStore></source>"
-			       "<target dev='vda' bus='virtio'/><alias name='virtio-disk0'/></disk>"
-			       "<disk type='block' device='disk'><source dev='/dev/vg/b'/>"
-			       "<target dev='vdb'/></disk>"
-			       "<disk type='network' device='disk'><source protocol='rbd' name='pool/img'/>"
-			       "<target dev='vdc'/></disk>"
-			       "<disk type='file' device='cdrom'><target dev='sda'/></disk>"
-			       "<interface type='bridge'><mac address='52:54:00:12:34:56'/>"
-			       "<source bridge='br0'/><target dev='vnet3'/><alias name='net0'/></interface>"
-			       "<interface type='user'><mac address='52:54:00:12:34:57'/></interface>"
-			       "</devices>" TAIL),
-			 0);
+	assert_int_equal(
+		parse("<?xml version='1.0'?>" HEAD "<title>the web</title>"
+		      "<memory unit='KiB'>4194304</memory>"
+		      "<currentMemory unit='KiB'>2097152</currentMemory>"
+		      "<devices>"
+		      "<disk type='file' device='disk'><source file='/srv/a.qcow2' index='2'>"
+		      "<backingStore type='file'><source file='/srv/base'/></backingStore></source>"
+		      "<target dev='vda' bus='virtio'/><alias name='virtio-disk0'/></disk>"
+		      "<disk type='block' device='disk'><source dev='/dev/vg/b'/>"
+		      "<target dev='vdb'/></disk>"
+		      "<disk type='network' device='disk'><source protocol='rbd' name='pool/img'/>"
+		      "<target dev='vdc'/></disk>"
+		      "<disk type='file' device='cdrom'><target dev='sda'/></disk>"
+		      "<interface type='bridge'><mac address='52:54:00:12:34:56'/>"
+		      "<source bridge='br0'/><target dev='vnet3'/><alias name='net0'/></interface>"
+		      "<interface type='user'><mac address='52:54:00:12:34:57'/></interface>"
+		      "</devices>" TAIL),
+		0);
 	assert_int_equal(d.id, 7);
 	assert_string_equal(d.name, "web");
 	assert_string_equal(d.uuid, UUID);
@@ -70,7 +71,12 @@ static void a_domain_that_does_not_run_has_no_id(void **state)
 static void what_is_no_domain_is_refused_and_changes_nothing(void **state)
 {
 	static const char *const bad[] = {
-		"", " ", "<", "<domain/>", "<domain>", "<network><name>a</name></network>",
+		"",
+		" ",
+		"<",
+		"<domain/>",
+		"<domain>",
+		"<network><name>a</name></network>",
 		"<domain><name>a</name></domain>",
 		"<domain><name></name><uuid>" UUID "</uuid></domain>",
 		"<domain><name>a</name><uuid>short</uuid></domain>",
@@ -88,7 +94,8 @@ static void names_in_other_places_are_not_the_domains(void **state)
 {
 	(void)state;
 	assert_int_equal(parse("<domain id='1'><metadata><name>evil</name><uuid>x</uuid></metadata>"
-			       "<name>good</name><uuid>" UUID "</uuid><devices><hostdev><name>no</name>"
+			       "<name>good</name><uuid>" UUID
+			       "</uuid><devices><hostdev><name>no</name>"
 			       "</hostdev></devices>" TAIL),
 			 0);
 	assert_string_equal(d.name, "good");
@@ -133,7 +140,8 @@ static void long_and_broken_texts_are_cut_and_clean(void **state)
 	/* Cut between two characters of two bytes each, behind the slash. */
 	assert_int_equal(strlen(d.disks[0].path), VS_PATH__N - 1);
 	/* Bytes that are not UTF-8 make it no XML at all. */
-	assert_int_equal(parse("<domain id='1'><name>\xff\xfe</name><uuid>" UUID "</uuid>" TAIL), -EINVAL);
+	assert_int_equal(parse("<domain id='1'><name>\xff\xfe</name><uuid>" UUID "</uuid>" TAIL),
+			 -EINVAL);
 }
 
 static void a_document_type_is_refused(void **state)
@@ -143,7 +151,8 @@ static void a_document_type_is_refused(void **state)
 	assert_int_equal(parse("<!DOCTYPE domain [<!ENTITY e SYSTEM 'file:///etc/passwd'>]>"
 			       "<domain id='1'><name>&e;</name><uuid>" UUID "</uuid>" TAIL),
 			 -EINVAL);
-	assert_int_equal(parse("<!DOCTYPE domain SYSTEM 'http://127.0.0.1:1/x.dtd'>" HEAD TAIL), -EINVAL);
+	assert_int_equal(parse("<!DOCTYPE domain SYSTEM 'http://127.0.0.1:1/x.dtd'>" HEAD TAIL),
+			 -EINVAL);
 }
 
 static void entities_that_grow_cost_no_time(void **state)

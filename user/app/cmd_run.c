@@ -67,10 +67,9 @@ static void emit(void *to, const char *type, const char *severity, const struct 
 static void on_disk(void *data, const struct vs_vm_entry *vm, const struct vs_disk_info *disk)
 {
 	struct daemon *d = data;
-	struct vs_event_vm who = vs_tell_about(d->tell, vm);
 
-	emit(d, "disk.seen", "info", &who,
-	     json_pack("{s:s,s:s,s:s,s:o}", "device", disk->name, "layer",
+	vs_tell_event(d->tell, vm, "disk.seen", "info",
+		      json_pack("{s:s,s:s,s:s,s:o}", "device", disk->name, "layer",
 		       disk->logical ? "logical" : "physical", "kind", disk->kind, "backing",
 		       disk->backing[0] ? json_string(disk->backing) : json_null()));
 }
@@ -102,13 +101,11 @@ static void on_burst_due(void *data, const struct vs_burst_finding *f)
 	struct daemon *d = data;
 	const struct vs_vnic_sample *n = vs_sample_find_vnic(&d->sample, f->vnic_uid);
 	const struct vs_vm_entry *vm = n ? vs_live_vm(d->live, n->vm_uid) : NULL;
-	struct vs_event_vm who;
 
 	if (!vm)
 		return;
-	who = vs_tell_about(d->tell, vm);
-	emit(d, "drop.burst", "warning", &who,
-	     json_pack("{s:s,s:o,s:I,s:s,s:s,s:o,s:o,s:I,s:f}", "vnic", n->name, "netns",
+	vs_tell_event(d->tell, vm, "drop.burst", "warning",
+		      json_pack("{s:s,s:o,s:I,s:s,s:s,s:o,s:o,s:I,s:f}", "vnic", n->name, "netns",
 		       n->netns_inum ? json_sprintf("net:[%u]", n->netns_inum) :
 				       json_string("host"),
 		       "ifindex", (json_int_t)n->ifindex, "direction",

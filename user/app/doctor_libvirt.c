@@ -52,7 +52,8 @@ void vs_doctor_libvirt_ask(const char *uri, struct vs_doctor_libvirt *ret)
 	int timer;
 
 	ret->disagreements = json_array();
-	if (vs_loop_new(&ret->loop) || vs_libvirt_new(ret->loop, uri, on_message, ret, &ret->client))
+	if (vs_loop_new(&ret->loop) ||
+	    vs_libvirt_new(ret->loop, uri, on_message, ret, &ret->client))
 		return;
 	timer = vs_loop_timer(ret->loop, on_patience_ends, ret->loop);
 	if (timer >= 0 && vs_libvirt_state(ret->client) != VS_LIBVIRT_OFF) {
@@ -63,8 +64,8 @@ void vs_doctor_libvirt_ask(const char *uri, struct vs_doctor_libvirt *ret)
 	(void)vs_text_utf8(ret->uri, sizeof(ret->uri), vs_libvirt_uri(ret->client),
 			   strlen(vs_libvirt_uri(ret->client)));
 	(void)snprintf(ret->reason, sizeof(ret->reason), "%s",
-		       ret->state == VS_LIBVIRT_STARTING ? "libvirtd does not answer" :
-							   vs_libvirt_reason(ret->client));
+		       ret->state == VS_LIBVIRT_STARTING ? "libvirtd does not answer"
+							 : vs_libvirt_reason(ret->client));
 }
 
 void vs_doctor_libvirt_done(struct vs_doctor_libvirt *l)
@@ -95,9 +96,10 @@ void vs_doctor_libvirt_print(const struct vs_doctor_libvirt *l)
 			     l->domains, json_array_size(l->disagreements));
 	} else {
 		(void)vs_text_printable(safe, sizeof(safe), l->reason);
-		(void)printf("  %s\n            so: names, UUIDs and images are those of the command "
-			     "lines\n",
-			     safe);
+		(void)printf(
+			"  %s\n            so: names, UUIDs and images are those of the command "
+			"lines\n",
+			safe);
 	}
 	json_array_foreach(l->disagreements, i, text)
 	{

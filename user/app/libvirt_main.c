@@ -8,6 +8,7 @@
  * read-only one, and no call of it makes libvirtd ask a QEMU's monitor, which
  * would wait for the guest's jobs.
  */
+#include "app/libvirt_words.h"
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "discover/domain_xml.h"
@@ -96,111 +97,6 @@ static void forget(struct agent *a, struct known *k, const char *reason)
 	send_message(a, VS_DOMAIN_GONE);
 }
 
-#define WORD(list, i) ((i) >= 0 && (size_t)(i) < sizeof(list) / sizeof((list)[0]) && (list)[i] ? (list)[i] : "unknown")
-
-static const char *state_name(int state)
-{
-	static const char *const names[] = {
-		[VIR_DOMAIN_NOSTATE] = "nostate",   [VIR_DOMAIN_RUNNING] = "running",
-		[VIR_DOMAIN_BLOCKED] = "blocked",   [VIR_DOMAIN_PAUSED] = "paused",
-		[VIR_DOMAIN_SHUTDOWN] = "shutdown", [VIR_DOMAIN_SHUTOFF] = "shutoff",
-		[VIR_DOMAIN_CRASHED] = "crashed",   [VIR_DOMAIN_PMSUSPENDED] = "pmsuspended",
-	};
-
-	return WORD(names, state);
-}
-
-static const char *reason_name(int state, int reason)
-{
-	static const char *const running[] = {
-		[VIR_DOMAIN_RUNNING_BOOTED] = "booted",
-		[VIR_DOMAIN_RUNNING_MIGRATED] = "migrated",
-		[VIR_DOMAIN_RUNNING_RESTORED] = "restored",
-		[VIR_DOMAIN_RUNNING_FROM_SNAPSHOT] = "from_snapshot",
-		[VIR_DOMAIN_RUNNING_UNPAUSED] = "unpaused",
-		[VIR_DOMAIN_RUNNING_MIGRATION_CANCELED] = "migration_canceled",
-		[VIR_DOMAIN_RUNNING_SAVE_CANCELED] = "save_canceled",
-		[VIR_DOMAIN_RUNNING_WAKEUP] = "wakeup",
-		[VIR_DOMAIN_RUNNING_CRASHED] = "crashed",
-		[VIR_DOMAIN_RUNNING_POSTCOPY] = "postcopy",
-		[VIR_DOMAIN_RUNNING_POSTCOPY_FAILED] = "postcopy_failed",
-	};
-	static const char *const paused[] = {
-		[VIR_DOMAIN_PAUSED_USER] = "user",
-		[VIR_DOMAIN_PAUSED_MIGRATION] = "migration",
-		[VIR_DOMAIN_PAUSED_SAVE] = "save",
-		[VIR_DOMAIN_PAUSED_DUMP] = "dump",
-		[VIR_DOMAIN_PAUSED_IOERROR] = "ioerror",
-		[VIR_DOMAIN_PAUSED_WATCHDOG] = "watchdog",
-		[VIR_DOMAIN_PAUSED_FROM_SNAPSHOT] = "from_snapshot",
-		[VIR_DOMAIN_PAUSED_SHUTTING_DOWN] = "shutting_down",
-		[VIR_DOMAIN_PAUSED_SNAPSHOT] = "snapshot",
-		[VIR_DOMAIN_PAUSED_CRASHED] = "crashed",
-		[VIR_DOMAIN_PAUSED_STARTING_UP] = "starting_up",
-		[VIR_DOMAIN_PAUSED_POSTCOPY] = "postcopy",
-		[VIR_DOMAIN_PAUSED_POSTCOPY_FAILED] = "postcopy_failed",
-	};
-
-	switch (state) {
-	case VIR_DOMAIN_RUNNING:
-		return WORD(running, reason);
-	case VIR_DOMAIN_PAUSED:
-		return WORD(paused, reason);
-	case VIR_DOMAIN_SHUTDOWN:
-		return reason == VIR_DOMAIN_SHUTDOWN_USER ? "user" : "unknown";
-	case VIR_DOMAIN_CRASHED:
-		return reason == VIR_DOMAIN_CRASHED_PANICKED ? "panicked" : "unknown";
-	default:
-		return "unknown";
-	}
-}
-
-/* How it came to run, as far as the state still says so. */
-static const char *cause_of(int state, int reason)
-{
-	if (state != VIR_DOMAIN_RUNNING)
-		return "";
-	switch (reason) {
-	case VIR_DOMAIN_RUNNING_BOOTED:
-		return "boot";
-	case VIR_DOMAIN_RUNNING_MIGRATED:
-		return "migrated_in";
-	case VIR_DOMAIN_RUNNING_RESTORED:
-	case VIR_DOMAIN_RUNNING_FROM_SNAPSHOT:
-		return "restored";
-	default:
-		return "";
-	}
-}
-
-static const char *start_cause(int detail)
-{
-	static const char *const causes[] = {
-		[VIR_DOMAIN_EVENT_STARTED_BOOTED] = "boot",
-		[VIR_DOMAIN_EVENT_STARTED_MIGRATED] = "migrated_in",
-		[VIR_DOMAIN_EVENT_STARTED_RESTORED] = "restored",
-		[VIR_DOMAIN_EVENT_STARTED_FROM_SNAPSHOT] = "restored",
-		[VIR_DOMAIN_EVENT_STARTED_WAKEUP] = "boot",
-	};
-
-	return WORD(causes, detail);
-}
-
-static const char *stop_reason(int detail)
-{
-	static const char *const reasons[] = {
-		[VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN] = "shutdown",
-		[VIR_DOMAIN_EVENT_STOPPED_DESTROYED] = "destroyed",
-		[VIR_DOMAIN_EVENT_STOPPED_CRASHED] = "crashed",
-		[VIR_DOMAIN_EVENT_STOPPED_MIGRATED] = "migrated",
-		[VIR_DOMAIN_EVENT_STOPPED_SAVED] = "saved",
-		[VIR_DOMAIN_EVENT_STOPPED_FAILED] = "failed",
-		[VIR_DOMAIN_EVENT_STOPPED_FROM_SNAPSHOT] = "from_snapshot",
-	};
-
-	return WORD(reasons, detail);
-}
-
 /* libvirt's API tells no pid to a reader; its pid file does. */
 static uint32_t pid_of(const struct agent *a, const char *name)
 {
@@ -232,9 +128,10 @@ static bool describe(struct agent *a, struct known *k)
 		memset(&a->message, 0, sizeof(a->message));
 		return false;
 	}
-	(void)snprintf(d->state, sizeof(d->state), "%s", state_name(state));
-	(void)snprintf(d->reason, sizeof(d->reason), "%s", reason_name(state, reason));
-	(void)snprintf(d->cause, sizeof(d->cause), "%s", *k->cause ? k->cause : cause_of(state, reason));
+	(void)snprintf(d->state, sizeof(d->state), "%s", vs_libvirt_state_name(state));
+	(void)snprintf(d->reason, sizeof(d->reason), "%s", vs_libvirt_reason_name(state, reason));
+	(void)snprintf(d->cause, sizeof(d->cause), "%s",
+		       *k->cause ? k->cause : vs_libvirt_cause_of(state, reason));
 	d->pid = pid_of(a, d->name);
 	send_message(a, VS_DOMAIN_IS);
 	return true;
@@ -301,12 +198,12 @@ static int on_lifecycle(virConnectPtr conn, virDomainPtr domain, int event, int 
 	case VIR_DOMAIN_EVENT_STARTED:
 		k = want(a, uuid);
 		if (k)
-			(void)snprintf(k->cause, sizeof(k->cause), "%s", start_cause(detail));
+			(void)snprintf(k->cause, sizeof(k->cause), "%s", vs_libvirt_start_cause(detail));
 		break;
 	case VIR_DOMAIN_EVENT_STOPPED:
 		k = find(a, uuid);
 		if (k)
-			forget(a, k, stop_reason(detail));
+			forget(a, k, vs_libvirt_stop_reason(detail));
 		break;
 	case VIR_DOMAIN_EVENT_SUSPENDED:
 	case VIR_DOMAIN_EVENT_RESUMED:
@@ -368,11 +265,6 @@ static void on_medium(virConnectPtr conn, virDomainPtr domain, const char *old_p
 static void on_io_error(virConnectPtr conn, virDomainPtr domain, const char *path,
 			const char *alias, int action, const char *reason, void *data)
 {
-	static const char *const actions[] = {
-		[VIR_DOMAIN_EVENT_IO_ERROR_NONE] = "ignore",
-		[VIR_DOMAIN_EVENT_IO_ERROR_PAUSE] = "pause",
-		[VIR_DOMAIN_EVENT_IO_ERROR_REPORT] = "report",
-	};
 	struct agent *a = data;
 	struct vs_domain *d = &a->message.domain;
 	struct vs_domain_disk *disk = &d->disks[0];
@@ -389,21 +281,16 @@ static void on_io_error(virConnectPtr conn, virDomainPtr domain, const char *pat
 		(void)vs_text_utf8(disk->alias, sizeof(disk->alias), alias, strlen(alias));
 	if (reason)
 		(void)vs_text_utf8(d->reason, sizeof(d->reason), reason, strlen(reason));
-	(void)snprintf(a->message.text, sizeof(a->message.text), "%s", WORD(actions, action));
+	(void)snprintf(a->message.text, sizeof(a->message.text), "%s", vs_libvirt_io_action(action));
 	send_message(a, VS_DOMAIN_IO_ERROR);
 }
 
 static void on_close(virConnectPtr conn, int reason, void *data)
 {
-	static const char *const reasons[] = {
-		[VIR_CONNECT_CLOSE_REASON_ERROR] = "the connection broke",
-		[VIR_CONNECT_CLOSE_REASON_EOF] = "libvirtd closed the connection",
-		[VIR_CONNECT_CLOSE_REASON_KEEPALIVE] = "libvirtd does not answer",
-	};
 	struct agent *a = data;
 
 	(void)conn;
-	(void)snprintf(a->message.text, sizeof(a->message.text), "%s", WORD(reasons, reason));
+	(void)snprintf(a->message.text, sizeof(a->message.text), "%s", vs_libvirt_close_reason(reason));
 	a->lost = true;
 	send_message(a, VS_DOMAIN_LOST);
 }
@@ -480,7 +367,8 @@ int main(int argc, char **argv)
 	unsigned int retry_s = 1;
 
 	if (argc != 3) {
-		(void)fprintf(stderr, "virtscope-libvirt: a part of virtscope, which starts it itself\n");
+		(void)fprintf(stderr,
+			      "virtscope-libvirt: a part of virtscope, which starts it itself\n");
 		return 2;
 	}
 	/* It must not outlive the probe, however that ends. */

@@ -11,10 +11,17 @@
  * migration as it begins, of a restored VM when its memory has been read, and of
  * an end when it has cleaned up behind it. */
 #define START_WAIT_NS (10 * VS_NS_PER_S)
-#define STOP_WAIT_NS  (5 * VS_NS_PER_S)
+#define STOP_WAIT_NS (5 * VS_NS_PER_S)
+
+struct waiting_event {
+	const char *type, *severity;
+	json_t *data;
+	struct waiting_event *next;
+};
 
 struct waiting_start {
 	uint64_t vm_uid, due_ns;
+	struct waiting_event *events; /* to be told behind it, in this order */
 	struct waiting_start *next;
 };
 
@@ -48,8 +55,8 @@ static json_t *text_or_null(const char *s)
 static json_t *describe_vnic(const struct vs_vnic_entry *n)
 {
 	return json_pack("{s:s,s:o,s:I}", "vnic", n->name, "netns",
-			 n->netns_inum ? json_sprintf("net:[%u]", n->netns_inum) :
-					 json_string("host"),
+			 n->netns_inum ? json_sprintf("net:[%u]", n->netns_inum)
+				       : json_string("host"),
 			 "ifindex", (json_int_t)n->id.ifindex);
 }
 
@@ -81,38 +88,50 @@ static void emit_stop(struct vs_tell *t, const struct vs_event_vm *who, const ch
 		json_pack("{s:s}", "reason", *reason ? reason : "unknown"));
 }
 
-static bool start_waits(const struct vs_tell *t, const struct vs_vm_entry *vm)
+static struct waiting_start **start_of(struct vs_tell *t, const struct vs_vm_entry *vm)
 {
-	for (const struct waiting_start *w = t->starts; w; w = w->next)
-		if (w->vm_uid == vm->uid)
-			return true;
-	return false;
+	struct waiting_start **at = &t->starts;
+
+	while (*at && (*at)->vm_uid != vm->uid)
+		at = &(*at)->next;
+	return at;
 }
 
-/* The start, and the vNICs that came meanwhile. */
+/* The start, and what came meanwhile. */
 static void settle(struct vs_tell *t, const struct vs_vm_entry *vm)
 {
+	struct waiting_start **at = start_of(t, vm), *w = *at;
 	struct vs_event_vm who = name_of(vm);
 
-	for (struct waiting_start **at = &t->starts; *at; at = &(*at)->next) {
-		struct waiting_start *w = *at;
-
-		if (w->vm_uid != vm->uid)
-			continue;
-		*at = w->next;
-		free(w);
-		emit_start(t, vm);
-		for (const struct vs_vnic_entry *n = vm->vnics; n; n = n->next)
-			if (!n->gone_ns)
-				t->emit(t->to, "vnic.attach", "info", &who, describe_vnic(n));
+	if (!w)
 		return;
+	*at = w->next;
+	emit_start(t, vm);
+	while (w->events) {
+		struct waiting_event *e = w->events;
+
+		w->events = e->next;
+		t->emit(t->to, e->type, e->severity, &who, e->data);
+		free(e);
 	}
+	free(w);
 }
 
-struct vs_event_vm vs_tell_about(struct vs_tell *t, const struct vs_vm_entry *vm)
+void vs_tell_event(struct vs_tell *t, const struct vs_vm_entry *vm, const char *type,
+		   const char *severity, json_t *data)
 {
-	settle(t, vm);
-	return name_of(vm);
+	struct waiting_start *w = *start_of(t, vm);
+	struct waiting_event *e = w ? calloc(1, sizeof(*e)) : NULL, **at;
+	struct vs_event_vm who = name_of(vm);
+
+	if (!e) {
+		t->emit(t->to, type, severity, &who, data);
+		return;
+	}
+	*e = (struct waiting_event){ .type = type, .severity = severity, .data = data };
+	for (at = &w->events; *at; at = &(*at)->next)
+		;
+	*at = e;
 }
 
 /* Tells the end of @uuid (NULL: of all that are due at @now_ns). */
@@ -153,7 +172,6 @@ static void settle_starts(struct vs_tell *t, uint64_t now_ns)
 		for (struct waiting_start *w = t->starts; w && !again; w = w->next) {
 			const struct vs_vm_entry *vm = vs_live_vm(*t->live, w->vm_uid);
 
-			/* One that ended was settled by its end. */
 			if (vm && w->due_ns <= now_ns) {
 				settle(t, vm);
 				again = true;
@@ -223,7 +241,6 @@ void vs_tell_change(void *data, enum vs_change change, const struct vs_vm_entry 
 
 	switch (change) {
 	case VS_VM_LEAVING:
-		settle(t, vm);
 		break;
 	case VS_VM_STARTED:
 		/* A domain that begins anew has ended before. */
@@ -233,52 +250,54 @@ void vs_tell_change(void *data, enum vs_change change, const struct vs_vm_entry 
 			emit_start(t, vm);
 		break;
 	case VS_VM_STOPPED:
+		settle(t, vm);
 		if (!hold_stop(t, vm))
 			emit_stop(t, &who, vm->stop_reason);
 		break;
 	case VS_VNIC_ATTACHED:
-		if (!start_waits(t, vm))
-			t->emit(t->to, "vnic.attach", "info", &who, describe_vnic(vnic));
+		vs_tell_event(t, vm, "vnic.attach", "info", describe_vnic(vnic));
 		break;
 	case VS_VNIC_DETACHED:
-		settle(t, vm);
-		t->emit(t->to, "vnic.detach", "info", &who, describe_vnic(vnic));
+		vs_tell_event(t, vm, "vnic.detach", "info", describe_vnic(vnic));
 		break;
 	}
 }
 
+static bool is_bad(const struct vs_domain *d)
+{
+	static const char *const bad[] = { "ioerror", "watchdog", "crashed", "panicked" };
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (strcmp(d->reason, bad[i]) == 0)
+			return true;
+	return strcmp(d->state, "crashed") == 0;
+}
+
 static void tell_of_vm(struct vs_tell *t, const struct vs_news *news)
 {
-	struct vs_event_vm who = vs_tell_about(t, news->vm);
 	const struct vs_domain *d = news->domain;
 	const struct vs_domain_disk *disk = news->disk;
-	bool crashed = strcmp(d->state, "crashed") == 0;
 
 	switch (news->kind) {
 	case VS_NEWS_VM_STATE:
-		t->emit(t->to, "vm.state",
-			crashed || strcmp(d->reason, "ioerror") == 0 ||
-					strcmp(d->reason, "watchdog") == 0 ||
-					strcmp(d->reason, "crashed") == 0 ?
-				"warning" :
-				"info",
-			&who,
-			json_pack("{s:s,s:s,s:s}", "state", d->state, "reason", d->reason, "was",
-				  news->text));
+		vs_tell_event(t, news->vm, "vm.state", is_bad(d) ? "warning" : "info",
+			      json_pack("{s:s,s:s,s:s}", "state", d->state, "reason", d->reason,
+					"was", news->text));
 		break;
 	case VS_NEWS_DISK_ATTACHED:
 	case VS_NEWS_DISK_DETACHED:
-		t->emit(t->to,
-			news->kind == VS_NEWS_DISK_ATTACHED ? "disk.attach" : "disk.detach", "info",
-			&who,
-			json_pack("{s:s,s:o}", "target", disk->target, "path",
-				  text_or_null(disk->path)));
+		vs_tell_event(t, news->vm,
+			      news->kind == VS_NEWS_DISK_ATTACHED ? "disk.attach" : "disk.detach",
+			      "info",
+			      json_pack("{s:s,s:o}", "target", disk->target, "path",
+					text_or_null(disk->path)));
 		break;
 	case VS_NEWS_DISK_IO_ERROR:
-		t->emit(t->to, "disk.io_error", "warning", &who,
-			json_pack("{s:s,s:o,s:s,s:o,s:I}", "target", disk->target, "path",
-				  text_or_null(disk->path), "action", news->text, "reason",
-				  text_or_null(news->reason), "count", (json_int_t)news->count));
+		vs_tell_event(t, news->vm, "disk.io_error", "warning",
+			      json_pack("{s:s,s:o,s:s,s:o,s:I}", "target", disk->target, "path",
+					text_or_null(disk->path), "action", news->text, "reason",
+					text_or_null(news->reason), "count",
+					(json_int_t)news->count));
 		break;
 	default:
 		break;
@@ -347,6 +366,13 @@ void vs_tell_free(struct vs_tell **tell)
 		struct waiting_start *w = t->starts;
 
 		t->starts = w->next;
+		while (w->events) {
+			struct waiting_event *e = w->events;
+
+			w->events = e->next;
+			json_decref(e->data);
+			free(e);
+		}
 		free(w);
 	}
 	vs_loop_remove(t->loop, t->timer);

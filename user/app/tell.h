@@ -35,5 +35,7 @@ void vs_tell_change(void *data, enum vs_change change, const struct vs_vm_entry 
 		    const struct vs_vnic_entry *vnic);
 void vs_tell_news(void *data, const struct vs_news *news);
 
-/* The VM as an event names it. Its start is told first if that still waits. */
-struct vs_event_vm vs_tell_about(struct vs_tell *tell, const struct vs_vm_entry *vm);
+/* Any other event of a VM, behind its start. @type and @severity are static;
+ * takes @data's reference. */
+void vs_tell_event(struct vs_tell *tell, const struct vs_vm_entry *vm, const char *type,
+		   const char *severity, json_t *data);

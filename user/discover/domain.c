@@ -16,10 +16,10 @@ static void tidy(char *text, size_t size)
 	memcpy(copy, text, size);
 	(void)vs_text_utf8(text, size, copy, strnlen(copy, size - 1));
 }
-#define TIDY(field)                                                      \
-	do {                                                             \
-		_Static_assert(sizeof(field) <= VS_PATH__N, "copy is smaller"); \
-		tidy(field, sizeof(field));                              \
+#define TIDY(field)                                                                                \
+	do {                                                                                       \
+		_Static_assert(sizeof(field) <= VS_PATH__N, "copy is smaller");                    \
+		tidy(field, sizeof(field));                                                        \
 	} while (0)
 
 bool vs_domain_accept(struct vs_domain_message *m, ssize_t n)

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define WATCH_NS      VS_NS_PER_S
+#define WATCH_NS VS_NS_PER_S
 #define BACKOFF_MAX_NS (8 * VS_NS_PER_S)
 /* So many messages a turn: the rest of the loop has its turns, too. */
 #define MESSAGES_PER_TURN 64
@@ -30,10 +30,10 @@ struct vs_libvirt {
 	bool was_connected;
 	bool refused; /* the last loss was told, not found by silence */
 	char reason[160];
-	pid_t pid;	     /* 0: none runs */
-	int fd;		     /* -1: its end is closed */
+	pid_t pid; /* 0: none runs */
+	int fd;	   /* -1: its end is closed */
 	int watch_timer, soon_timer;
-	uint64_t heard_ns;   /* last message, or its start */
+	uint64_t heard_ns; /* last message, or its start */
 	uint64_t backoff_ns, start_at_ns;
 	struct vs_domain_message message; /* large: not on the stack */
 };
@@ -195,8 +195,8 @@ static void on_message(void *data, int fd)
 		if (n <= 0 || !vs_domain_accept(&v->message, n)) {
 			hang_up(v);
 			start_later(v);
-			lose(v, n <= 0 ? "virtscope-libvirt ended" :
-					 "virtscope-libvirt sent no message of this version");
+			lose(v, n <= 0 ? "virtscope-libvirt ended"
+				       : "virtscope-libvirt sent no message of this version");
 			return;
 		}
 		v->heard_ns = vs_clock_mono_ns();

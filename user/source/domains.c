@@ -3,7 +3,6 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/text.h"
 
 #include <errno.h>
 #include <string.h>
@@ -50,8 +49,8 @@ static enum relation relation(const struct vs_domains *s, const struct vs_domain
 
 	if (d->pid == vm->pid)
 		return OWN;
-	if (*vm->facts.uuid ? strcasecmp(vm->facts.uuid, d->uuid) != 0 :
-			      strcmp(vm->facts.name, d->name) != 0)
+	if (*vm->facts.uuid ? strcasecmp(vm->facts.uuid, d->uuid) != 0
+			    : strcmp(vm->facts.name, d->name) != 0)
 		return NONE;
 	if (d->pid)
 		HASH_FIND(hh, s->inv->vms, &d->pid, sizeof(d->pid), other);
@@ -184,7 +183,8 @@ static void on_described(struct vs_domains *s, const struct vs_domain *d)
 	tell_disks(s, &news, &e->d, old);
 	news.kind = VS_NEWS_VM_STATE;
 	news.text = old->state;
-	if (strcmp(old->state, e->d.state) != 0)
+	/* From "starting up" to "booted" is the end of a start, told as such. */
+	if (strcmp(old->state, e->d.state) != 0 && (*old->cause || !*e->d.cause))
 		tell(s, &news);
 }
 
@@ -221,12 +221,12 @@ static void on_gone(struct vs_domains *s, const struct vs_domain *d)
 static void tell_errors(struct vs_domains *s, struct entry *e, uint32_t i, uint64_t now)
 {
 	struct vs_news news = { .kind = VS_NEWS_DISK_IO_ERROR,
-				.vm = vm_of(s, e),
-				.domain = &e->d,
-				.disk = &e->d.disks[i],
-				.text = e->errors[i].action,
-				.reason = e->errors[i].reason,
-				.count = e->errors[i].count };
+			       .vm = vm_of(s, e),
+			       .domain = &e->d,
+			       .disk = &e->d.disks[i],
+			       .text = e->errors[i].action,
+			       .reason = e->errors[i].reason,
+			       .count = e->errors[i].count };
 
 	if (!news.vm || now - e->errors[i].told_ns < IO_ERROR_NS)
 		return;
@@ -244,8 +244,8 @@ static void on_io_error(struct vs_domains *s, const struct vs_domain_message *m)
 	for (uint32_t i = 0; e && i < e->d.disks_n; i++) {
 		const struct vs_domain_disk *disk = &e->d.disks[i];
 
-		if (*hurt->alias ? strcmp(disk->alias, hurt->alias) != 0 :
-				   strcmp(disk->path, hurt->path) != 0)
+		if (*hurt->alias ? strcmp(disk->alias, hurt->alias) != 0
+				 : strcmp(disk->path, hurt->path) != 0)
 			continue;
 		e->errors[i].count++;
 		(void)snprintf(e->errors[i].action, VS_WORD__N, "%.20s", m->text);
@@ -258,8 +258,8 @@ static void on_io_error(struct vs_domains *s, const struct vs_domain_message *m)
 static void on_lost(struct vs_domains *s, const char *why)
 {
 	struct vs_news news = { .kind = VS_NEWS_LIBVIRT_LOST,
-				.text = why,
-				.was_connected = vs_libvirt_was_connected(s->libvirt) };
+			       .text = why,
+			       .was_connected = vs_libvirt_was_connected(s->libvirt) };
 	struct vs_vm_entry *vm, *tmp;
 	struct entry *e, *te;
 
@@ -347,8 +347,8 @@ static void on_check(void *data, int fd)
 	}
 }
 
-int vs_domains_new(struct vs_loop *loop, struct vs_inventory *inv, const char *uri,
-		   vs_news_fn news, void *data, struct vs_domains **ret)
+int vs_domains_new(struct vs_loop *loop, struct vs_inventory *inv, const char *uri, vs_news_fn news,
+		   void *data, struct vs_domains **ret)
 {
 	struct vs_domains *s = calloc(1, sizeof(*s));
 	int r;
@@ -393,96 +393,4 @@ void vs_domains_free(struct vs_domains **domains)
 const struct vs_libvirt *vs_domains_libvirt(const struct vs_domains *s)
 {
 	return s->libvirt;
-}
-
-/* The guest's memory and QEMU's own, as far as it is resident. */
-static uint64_t resident_bytes(uint32_t pid)
-{
-	char path[64];
-	vs_autofclose FILE *f = NULL;
-	unsigned long pages = 0;
-
-	(void)snprintf(path, sizeof(path), "/proc/%u/statm", pid);
-	f = fopen(path, "re");
-	return f && fscanf(f, "%*u %lu", &pages) == 1 ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
-}
-
-static void fill_images(const struct vs_domain *d, struct vs_vm_sample *v)
-{
-	for (uint32_t i = 0; i < d->disks_n && v->images_n < VS_IMAGE__N; i++) {
-		struct vs_image *image = &v->images[v->images_n];
-
-		if (!*d->disks[i].path)
-			continue;
-		memcpy(image->path, d->disks[i].path, sizeof(image->path));
-		memcpy(image->target, d->disks[i].target, sizeof(image->target));
-		v->images_n++;
-	}
-}
-
-void vs_domains_fill_vm(const struct vs_vm_entry *vm, struct vs_vm_sample *v)
-{
-	const struct vs_domain *d = vm->domain;
-
-	memcpy(v->name, vm->name, sizeof(v->name));
-	(void)snprintf(v->uuid, sizeof(v->uuid), "%s", vs_vm_uuid(vm));
-	v->source = d ? "libvirt" : "proc";
-	v->memory_used = resident_bytes(vm->pid);
-	v->memory_total = d && d->memory_bytes ? d->memory_bytes : vm->facts.memory_bytes;
-	memcpy(v->libvirt.disagreement, vm->disagreement, sizeof(v->libvirt.disagreement));
-	if (!d) {
-		v->images_n = vm->facts.images_n;
-		memcpy(v->images, vm->facts.images, sizeof(v->images));
-		return;
-	}
-	v->memory_balloon = d->balloon_bytes;
-	v->libvirt.known = true;
-	v->libvirt.id = d->id;
-	memcpy(v->libvirt.state, d->state, sizeof(v->libvirt.state));
-	memcpy(v->libvirt.reason, d->reason, sizeof(v->libvirt.reason));
-	memcpy(v->libvirt.title, d->title, sizeof(v->libvirt.title));
-	fill_images(d, v);
-}
-
-void vs_domains_fill_vnic(const struct vs_vnic_entry *e, struct vs_vnic_sample *n)
-{
-	const struct vs_domain *d = e->vm->domain;
-
-	for (uint32_t i = 0; d && i < d->nics_n; i++) {
-		if (strcmp(d->nics[i].tap, e->name) != 0)
-			continue;
-		memcpy(n->mac, d->nics[i].mac, sizeof(n->mac));
-		memcpy(n->alias, d->nics[i].alias, sizeof(n->alias));
-	}
-}
-
-void vs_domains_fill_probe(const struct vs_domains *s, struct vs_self_sample *self)
-{
-	static const char *const states[] = {
-		[VS_LIBVIRT_OFF] = "absent",
-		[VS_LIBVIRT_STARTING] = "fallback",
-		[VS_LIBVIRT_CONNECTED] = "active",
-		[VS_LIBVIRT_LOST] = "fallback",
-	};
-	enum vs_libvirt_state state = vs_libvirt_state(s->libvirt);
-	bool absent = vs_libvirt_is_absent(s->libvirt);
-	struct vs_probe_state *p = &self->probes[self->probes_n];
-
-	if (self->probes_n == VS_PROBE__N)
-		return;
-	self->probes_n++;
-	memset(p, 0, sizeof(*p));
-	(void)snprintf(p->name, sizeof(p->name), "discover.libvirt");
-	p->state = absent ? "absent" : states[state];
-	if (state == VS_LIBVIRT_STARTING)
-		(void)snprintf(p->reason, sizeof(p->reason), "/proc serves: libvirt has not answered yet");
-	else if (absent)
-		(void)snprintf(p->reason, sizeof(p->reason), "not needed: no libvirtd runs here: %.110s",
-			       vs_libvirt_reason(s->libvirt));
-	else if (state == VS_LIBVIRT_LOST)
-		(void)snprintf(p->reason, sizeof(p->reason), "/proc serves: %.140s",
-			       vs_libvirt_reason(s->libvirt));
-	else if (state == VS_LIBVIRT_OFF)
-		(void)snprintf(p->reason, sizeof(p->reason), "not needed: %s",
-			       vs_libvirt_reason(s->libvirt));
 }

@@ -227,7 +227,7 @@ class Lab:
         sh("modprobe", "null_blk", "nr_devices=0")
         if not pathlib.Path("/sys/kernel/config/nullb").exists():
             sh("mount", "-t", "configfs", "configfs", "/sys/kernel/config")
-        name = f"nullb{self.tag}"
+        name = f"nullb{self.tag}x{self._next()}"
         config = pathlib.Path("/sys/kernel/config/nullb") / name
         config.mkdir()
         self.undo.callback(config.rmdir)

@@ -216,6 +216,30 @@ class Lab:
         self.undo.callback(sh, "losetup", "-d", path, check=False)
         return Disk(path, image)
 
+    def steady_disk(self, latency_ms=5):
+        """A disk that takes latency_ms for each request, in scripts/host-vm's machine; else any disk.
+
+        Emulation stretches a program's own part of a request to that of a fast disk; against
+        a steady one it is small again.
+        """
+        if "VS_VM" not in os.environ:
+            return self.disk()
+        sh("modprobe", "null_blk", "nr_devices=0")
+        if not pathlib.Path("/sys/kernel/config/nullb").exists():
+            sh("mount", "-t", "configfs", "configfs", "/sys/kernel/config")
+        name = f"nullb{self.tag}x{self._next()}"
+        config = pathlib.Path("/sys/kernel/config/nullb") / name
+        config.mkdir()
+        self.undo.callback(config.rmdir)
+        for key, value in (("size", 256), ("queue_mode", 2), ("irqmode", 2), ("completion_nsec", latency_ms * 1000000),
+                           ("power", 1)):
+            (config / key).write_text(str(value))
+        self.undo.callback((config / "power").write_text, "0")
+        # Newer kernels name the device after its folder.
+        number = (config / "index").read_text().strip()
+        path = [p for p in (f"/dev/{name}", f"/dev/nullb{number}") if os.path.exists(p)]
+        return Disk(path[0], None)
+
     def cgroup(self):
         """A cgroup whose I/O the kernel accounts apart: v1 blkio, else v2 with io."""
         for base in ("/sys/fs/cgroup/blkio", "/sys/fs/cgroup"):
@@ -241,6 +265,12 @@ class Lab:
                 path.rmdir()
             return not path.exists()
         wait_for(f"rmdir {path}", gone, 5)
+
+
+def has_tracepoint(name):
+    """Whether the kernel has it; the probe is not asked."""
+    with open("/proc/kallsyms") as symbols:
+        return any(line.split()[2] == f"__tracepoint_{name}" for line in symbols)
 
 
 def backing_disk(path):

@@ -23,6 +23,28 @@ struct {
 	__type(value, struct vs_vm_ref);
 } vs_worker SEC(".maps");
 
+extern const struct rq runqueues __ksym __weak;
+
+/*
+ * How long a thread has been waiting at this moment. The scheduler adds a wait
+ * to run_delay when it ends; without the one under way a starved vCPU would
+ * look idle. last_queued is by the clock of the run queue, which ticks while
+ * somebody else runs there.
+ */
+static __always_inline __u64 waiting(struct task_struct *t)
+{
+	__u64 since = t->sched_info.last_queued, now;
+	struct rq *rq;
+
+	if (!since || !&runqueues)
+		return 0;
+	rq = bpf_per_cpu_ptr(&runqueues, vs_task_cpu(t, true));
+	if (!rq)
+		return 0;
+	now = rq->clock;
+	return now > since ? now - since : 0;
+}
+
 static __always_inline struct vs_vm_ref *vm_of(struct task_struct *t)
 {
 	__u32 tgid = t->tgid, tid = t->pid;
@@ -59,7 +81,7 @@ int vs_tasks(struct bpf_iter__task *ctx)
 	row.flags = t->flags;
 	row.start_ns = t->start_time;
 	row.run_ns = t->se.sum_exec_runtime;
-	row.run_delay_ns = t->sched_info.run_delay;
+	row.run_delay_ns = t->sched_info.run_delay + waiting(t);
 	row.slices = t->sched_info.pcount;
 	row.guest_ns = t->gtime;
 	bpf_probe_read_kernel(row.comm, sizeof(row.comm), t->comm);

@@ -29,5 +29,11 @@ void vs_deep_close(struct vs_deep **deep);
 /* Watches the threads of @s, too. Return: how many found no room, or -ENOMEM. */
 int vs_deep_watch(struct vs_deep *deep, const struct vs_sample *s);
 
-/* All figures so far; @ret is done and filled anew. Return: 0 or -ENOMEM. */
+/*
+ * All figures so far; @ret is done and filled anew. What goes on meanwhile is in
+ * some of them and not in others, unless vs_deep_stop() came first.
+ * Return: 0 or -ENOMEM.
+ */
 int vs_deep_read(struct vs_deep *deep, struct vs_deep_sample *ret);
+/* Takes the programs off their hooks; figures stay. For a last reading. */
+void vs_deep_stop(struct vs_deep *deep);

@@ -343,6 +343,8 @@ int vs_live_deep_open(struct vs_live *live, const struct vs_sample *s, struct vs
 
 int vs_live_deep_read(struct vs_live *live, struct vs_deep_sample *ret)
 {
+	if (live->deep_windows == 1)
+		vs_deep_stop(live->deep);
 	return vs_deep_read(live->deep, ret);
 }
 

@@ -23,25 +23,20 @@ struct {
 	__type(value, struct vs_vm_ref);
 } vs_worker SEC(".maps");
 
-extern const struct rq runqueues __ksym __weak;
-
 /*
  * How long a thread has been waiting at this moment. The scheduler adds a wait
  * to run_delay when it ends; without the one under way a starved vCPU would
  * look idle. last_queued is by the clock of the run queue, which ticks while
- * somebody else runs there.
+ * somebody else runs there. Each task, fair or not, knows that queue if the
+ * kernel schedules by groups.
  */
 static __always_inline __u64 waiting(struct task_struct *t)
 {
 	__u64 since = t->sched_info.last_queued, now;
-	struct rq *rq;
 
-	if (!since || !&runqueues)
+	if (!since || !bpf_core_field_exists(t->se.cfs_rq->rq))
 		return 0;
-	rq = bpf_per_cpu_ptr(&runqueues, vs_task_cpu(t, true));
-	if (!rq)
-		return 0;
-	now = rq->clock;
+	now = BPF_CORE_READ(t, se.cfs_rq, rq, clock);
 	return now > since ? now - since : 0;
 }
 

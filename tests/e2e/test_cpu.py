@@ -122,6 +122,7 @@ def test_steal_is_the_run_queue_delay_that_schedstat_counts(lab, look, hog, cpu,
     after = schedstat(tid)
     report = measure.finish()
     ran, waited = since(before, after)
+    assert report["probes"]["cpu.threads"]["state"] == ("fallback" if reading else "active")
     row, total = thread(report, vm, tid), report.vm(vm)["cpu"]
     assert waited > 0.2, "the hog does not compete: the test says nothing"
     assert (row["role"], row["index"], row["name"]) == ("vcpu", 0, "CPU 0/KVM")

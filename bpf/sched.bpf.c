@@ -132,16 +132,25 @@ __noinline int vs_explain(__u32 index, __u32 cpu, __u64 now, __u32 skip)
 	return 0;
 }
 
-/* @t waits on @cpu from now on. Its place may be another's: that one depends on
- * the ring then. Without the lock of @cpu this is a plain store, which at worst
- * is undone. */
+/* @t waits on @cpu from now on. Where its places are others', who wait there, it
+ * depends on the ring alone. Without the lock of @cpu this is a plain store,
+ * which at worst is undone. */
 static __always_inline void settle(struct vs_deep_thread *t, __u32 index, __u32 cpu)
 {
 	struct vs_deep_cpu *c = bpf_map_lookup_elem(&vs_deep_cpu, &cpu);
 
 	t->cpu = cpu;
-	if (c)
-		c->waiting[index & (VS_WAITING__N - 1)] = index;
+	for (__u32 i = 0; c && i < VS_WAITING_TRIES; i++) {
+		__u32 *place = &c->waiting[(index + i) & (VS_WAITING__N - 1)];
+		struct vs_deep_thread *other = 0;
+
+		if (*place && *place != index)
+			other = bpf_map_lookup_elem(&vs_deep_thread, place);
+		if (other && other->wait_ns && other->cpu == cpu)
+			continue;
+		*place = index;
+		return;
+	}
 }
 
 static __always_inline void explain_one(struct vs_deep_cpu *c, __u32 cpu, __u64 now)

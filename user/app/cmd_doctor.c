@@ -186,6 +186,8 @@ static void prove_others(const struct vs_loader *loader, struct vs_plan *plan)
 		prove(vs_tasks_open(vs_loader_maps(loader), &tasks), VS_STATE_FALLBACK, threads);
 	if (sched->programs_n)
 		prove(vs_deep_open(vs_loader_maps(loader), plan, 1, &deep), VS_STATE_FAILED, sched);
+	if (deep)
+		prove(vs_deep_start(deep), VS_STATE_FAILED, sched);
 	vs_tasks_close(&tasks);
 	vs_deep_close(&deep);
 }

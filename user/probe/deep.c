@@ -81,10 +81,12 @@ static int load(struct vs_deep *d, const struct vs_maps *maps, const struct vs_p
 	return r;
 }
 
-static int attach(struct vs_deep *d)
+int vs_deep_start(struct vs_deep *d)
 {
 	struct bpf_program *prog;
 
+	if (d->links_n)
+		return 0;
 	bpf_object__for_each_program(prog, d->skel->obj)
 	{
 		struct bpf_link *link;
@@ -133,8 +135,6 @@ int vs_deep_open(const struct vs_maps *maps, const struct vs_plan *plan, size_t 
 		r = load(d, maps, p, true);
 	if (!r)
 		r = map_rows(d);
-	if (!r)
-		r = attach(d);
 	if (r) {
 		vs_deep_close(&d);
 		return r;

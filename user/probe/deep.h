@@ -17,7 +17,7 @@
 struct vs_deep;
 
 /**
- * vs_deep_open() - load and attach what @plan says of sched.deep.
+ * vs_deep_open() - load what @plan says of sched.deep.
  * @threads: how many to make room for, at most; a few that come later fit, too
  *
  * Return: 0, -ENOTSUP when the plan has it absent, or -errno. Logs: never.
@@ -25,6 +25,10 @@ struct vs_deep;
 int vs_deep_open(const struct vs_maps *maps, const struct vs_plan *plan, size_t threads,
 		 struct vs_deep **ret);
 void vs_deep_close(struct vs_deep **deep);
+
+/* Attaches the programs, unless they are. A reading taken before is exact: all
+ * zero. Return: 0 or -errno. */
+int vs_deep_start(struct vs_deep *deep);
 
 /* Watches the threads of @s, too. Return: how many found no room, or -ENOMEM. */
 int vs_deep_watch(struct vs_deep *deep, const struct vs_sample *s);

@@ -336,7 +336,10 @@ int vs_live_deep_open(struct vs_live *live, const struct vs_sample *s, struct vs
 		vs_warn("watch the threads of VMs: no room for %d of them, ignoring", r);
 	r = r < 0 ? r : vs_deep_read(live->deep, ret);
 	if (!r)
+		r = vs_deep_start(live->deep);
+	if (!r)
 		return 0;
+	vs_deep_sample_done(ret);
 	vs_live_deep_close(live);
 	return vs_fail(r, "open a deep window: %s", strerror(-r));
 }

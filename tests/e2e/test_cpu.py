@@ -248,6 +248,18 @@ def test_a_vcpu_without_a_name_is_known_by_the_guest_that_it_ran(kvm_guest, look
     assert (row["role"], row["index"]) == ("vcpu", None)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/vhost-net"), reason="no /dev/vhost-net here")
+def test_a_vhost_worker_is_a_thread_of_its_vm_wherever_the_kernel_keeps_it(lab, look):
+    vm, other = lab.vm(), lab.vm()
+    vm.do("vhost")
+    report = look().finish()
+    worker, = threads(report, vm, "worker")
+    assert worker["name"] == f"vhost-{vm.pid}"
+    assert pathlib.Path(f"/proc/{worker['tid']}/comm").read_text().strip() == worker["name"]
+    assert worker["run_ratio"] is not None
+    assert not threads(report, other, "worker")
+
+
 def test_deep_names_the_hog_that_ran_instead(lab, look, hog, cpu, hooks):
     vm = lab.vm()
     tid, = vm.do("threads", name="CPU_0/KVM", cpu=cpu, mode="burn")["tids"]

@@ -27,6 +27,7 @@
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
+#include <linux/vhost.h>
 #include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
@@ -699,6 +700,18 @@ static void cmd_threads(const struct pv_args *args)
 	printf("]}\n");
 }
 
+/* A worker of vhost that has nothing to do: it comes with the owner. */
+static void cmd_vhost(const struct pv_args *args)
+{
+	int fd = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
+
+	(void)args;
+	if (fd < 0 || ioctl(fd, VHOST_SET_OWNER))
+		pv_reply_error("vhost", errno);
+	else
+		pv_reply_ok(); /* fd stays open: the worker lives with it */
+}
+
 static void cmd_quit(const struct pv_args *args)
 {
 	(void)args;
@@ -724,6 +737,7 @@ static const struct {
 	{ "disk-open", cmd_disk_open, "path=PATH: open with O_DIRECT" },
 	{ "disk", cmd_disk, "[path=] op=read|write|flush|discard [count=] [size=]" },
 	{ "threads", cmd_threads, "[name=NAME] [count=N] [cpu=C] [mode=burn|sleep]: start threads" },
+	{ "vhost", cmd_vhost, "own a vhost-net device: its worker starts" },
 	{ "quit", cmd_quit, "end" },
 };
 

@@ -4,7 +4,7 @@
  * waited: one pass over all tasks.
  *
  * The same numbers as /proc/PID/task/TID/schedstat. One pass in the kernel
- * costs a third of reading held descriptors of it (DESIGN.md has the figures),
+ * costs less than half of reading held descriptors of it (DESIGN.md has the figures),
  * needs no descriptor per thread, and sees threads come and go.
  */
 #include "compat.bpf.h"

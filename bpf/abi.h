@@ -431,12 +431,15 @@ struct vs_deep_slice {
 	__u32 tgid;
 	char comm[16];
 };
+#define VS_WAITING__N	 16 /* a power of two, a fraction of VS_RAN__N */
+#define VS_WAITING_TRIES 4
 struct vs_deep_cpu {
 	__u32 head; /* slices ever begun; the newest is at (head - 1) % VS_RAN__N */
 	__u32 pad;
+	__u32 waiting[VS_WAITING__N]; /* threads that may be waiting here */
 	struct vs_deep_slice ran[VS_RAN__N];
 };
-VS_ASSERT_SIZE(struct vs_deep_cpu, 8 + 32 * VS_RAN__N);
+VS_ASSERT_SIZE(struct vs_deep_cpu, 8 + 4 * VS_WAITING__N + 32 * VS_RAN__N);
 
 #define VS_DEEP_RAN__N 16384 /* (waiting thread, thread that ran instead) */
 struct vs_deep_key {

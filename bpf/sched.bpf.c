@@ -5,9 +5,11 @@
  *
  * Each context switch of the host passes here, so this is attached on demand
  * and for seconds only. Each CPU remembers who ran on it, from when, in a short
- * ring. Only when a watched thread gets its CPU at last, the ring is walked
- * back to the moment at which its wait began, and each slice is charged to
- * whoever had it. Nothing is kept per waiting thread and CPU.
+ * ring. When a watched thread gets its CPU at last, the ring is walked back to
+ * the moment at which its wait began, and each slice is charged to whoever had
+ * it. A wait may be longer than the ring, so each switch also looks at one of a
+ * few places for threads that wait there, and charges what is new for that one:
+ * each place comes round several times while the ring goes round once.
  *
  * No lock is needed: sched_switch and sched_wakeup fire with the run queue of
  * the CPU locked on which the thread waits, sched_migrate_task with that of
@@ -63,44 +65,106 @@ static __always_inline struct vs_deep_thread *watched(__u32 tid, __u32 *ret_inde
 	return bpf_map_lookup_elem(&vs_deep_thread, i);
 }
 
-/* Return: whether @ns found its debtor. */
-static __noinline bool charge(__u32 thread, const struct vs_deep_slice *s, __u64 ns)
+/*
+ * Charges what thread @index waited from @from_ns to @end_ns to slice @n of @cpu,
+ * as far as that reaches back. Return: how far it did.
+ *
+ * This and the next are not static and take plain numbers only: so each is
+ * verified once, by itself, and not for each turn of a loop and each path that
+ * leads here.
+ */
+__noinline __u64 vs_charge(__u32 index, __u32 cpu, __u32 n, __u64 from_ns, __u64 end_ns)
 {
-	struct vs_deep_key key = { .thread = thread, .tid = s->tid };
-	struct vs_deep_ran *ran = bpf_map_lookup_elem(&vs_deep_ran, &key), fresh = {};
+	struct vs_deep_cpu *c = bpf_map_lookup_elem(&vs_deep_cpu, &cpu);
+	struct vs_deep_slice *s;
+	struct vs_deep_key key = { .thread = index };
+	struct vs_deep_ran *ran, fresh = {};
+	struct vs_deep_thread *t;
+	__u64 begin;
 
+	if (!c)
+		return end_ns;
+	s = &c->ran[n & (VS_RAN__N - 1)];
+	begin = s->in_ns > from_ns ? s->in_ns : from_ns;
+	if (begin >= end_ns)
+		return end_ns;
+	key.tid = s->tid;
+	ran = bpf_map_lookup_elem(&vs_deep_ran, &key);
 	if (ran) {
-		ran->ns += ns;
-		return true;
+		ran->ns += end_ns - begin;
+		return begin;
 	}
-	fresh.ns = ns;
+	fresh.ns = end_ns - begin;
 	fresh.tgid = s->tgid;
 	__builtin_memcpy(fresh.comm, s->comm, sizeof(fresh.comm));
-	return !bpf_map_update_elem(&vs_deep_ran, &key, &fresh, BPF_ANY);
+	if (!bpf_map_update_elem(&vs_deep_ran, &key, &fresh, BPF_ANY))
+		return begin;
+	vs_count_lost(VS_LOST_DEEP_FULL);
+	t = bpf_map_lookup_elem(&vs_deep_thread, &index);
+	if (t)
+		t->unexplained_ns += end_ns - begin;
+	return begin;
 }
 
-/* Charges what @t waited on @c since told_ns. The newest @skip slices began now. */
-static __always_inline void explain(struct vs_deep_thread *t, __u32 index, struct vs_deep_cpu *c,
-				    __u64 now, __u32 skip)
+/* Charges what thread @index waited on @cpu since told_ns. The newest @skip slices
+ * began now. */
+__noinline int vs_explain(__u32 index, __u32 cpu, __u64 now, __u32 skip)
 {
-	__u64 from = t->told_ns, end = now, begin;
-	__u32 head = c->head;
+	struct vs_deep_thread *t = bpf_map_lookup_elem(&vs_deep_thread, &index);
+	struct vs_deep_cpu *c = bpf_map_lookup_elem(&vs_deep_cpu, &cpu);
+	__u64 from, end = now;
+	__u32 n;
 
+	if (!t || !c || t->told_ns >= now)
+		return 0;
+	from = t->told_ns;
 	t->told_ns = now;
-	for (__u32 i = 1 + skip; i <= VS_RAN__N && i <= head && end > from; i++) {
-		struct vs_deep_slice *s = &c->ran[(head - i) & (VS_RAN__N - 1)];
-
-		begin = s->in_ns > from ? s->in_ns : from;
-		if (end > begin && !charge(index, s, end - begin)) {
-			t->unexplained_ns += end - begin;
-			vs_count_lost(VS_LOST_DEEP_FULL);
-		}
-		end = s->in_ns;
+	n = c->head - skip;
+	for (__u32 i = 0; i < VS_RAN__N - 1; i++) {
+		if (!n || end <= from)
+			break;
+		end = vs_charge(index, cpu, --n, from, end);
 	}
 	if (end > from) {
 		t->unexplained_ns += end - from;
 		vs_count_lost(VS_LOST_DEEP_SHORT);
 	}
+	return 0;
+}
+
+/* @t waits on @cpu from now on. Where its places are others', who wait there, it
+ * depends on the ring alone. Without the lock of @cpu this is a plain store,
+ * which at worst is undone. */
+static __always_inline void settle(struct vs_deep_thread *t, __u32 index, __u32 cpu)
+{
+	struct vs_deep_cpu *c = bpf_map_lookup_elem(&vs_deep_cpu, &cpu);
+
+	t->cpu = cpu;
+	for (__u32 i = 0; c && i < VS_WAITING_TRIES; i++) {
+		__u32 *place = &c->waiting[(index + i) & (VS_WAITING__N - 1)];
+		struct vs_deep_thread *other = 0;
+
+		if (*place && *place != index)
+			other = bpf_map_lookup_elem(&vs_deep_thread, place);
+		if (other && other->wait_ns && other->cpu == cpu)
+			continue;
+		*place = index;
+		return;
+	}
+}
+
+static __always_inline void explain_one(struct vs_deep_cpu *c, __u32 cpu, __u64 now)
+{
+	__u32 *place = &c->waiting[c->head & (VS_WAITING__N - 1)], index = *place;
+	struct vs_deep_thread *t;
+
+	if (!index)
+		return;
+	t = bpf_map_lookup_elem(&vs_deep_thread, &index);
+	if (t && t->wait_ns && t->cpu == cpu)
+		vs_explain(index, cpu, now, 1);
+	else
+		*place = 0;
 }
 
 static __always_inline void note(struct vs_deep_cpu *c, struct task_struct *t, __u64 in_ns,
@@ -128,11 +192,12 @@ static __always_inline int on_switch(bool preempt, struct task_struct *prev,
 	if (!c->head) /* it ran before we looked */
 		note(c, prev, 0, typed);
 	note(c, next, now, typed);
+	explain_one(c, cpu, now);
 	if (preempt || vs_task_state(prev, typed) == 0) {
 		t = watched(vs_read(typed, prev, pid), &index);
 		if (t) {
 			t->wait_ns = t->told_ns = now;
-			t->cpu = cpu;
+			settle(t, index, cpu);
 		}
 	}
 	t = watched(vs_read(typed, next, pid), &index);
@@ -140,7 +205,7 @@ static __always_inline int on_switch(bool preempt, struct task_struct *prev,
 		__u64 waited = now - t->wait_ns;
 
 		if (t->cpu == cpu) {
-			explain(t, index, c, now, 1);
+			vs_explain(index, cpu, now, 1);
 		} else { /* moved, and its move was missed */
 			t->unexplained_ns += now - t->told_ns;
 			vs_count_lost(VS_LOST_DEEP_SHORT);
@@ -159,8 +224,8 @@ static __always_inline int on_wakeup(struct task_struct *p, const bool typed)
 
 	if (!t || t->wait_ns || vs_read(typed, p, on_cpu))
 		return 0;
-	t->cpu = vs_task_cpu(p, typed);
 	t->wait_ns = t->told_ns = bpf_ktime_get_ns();
+	settle(t, index, vs_task_cpu(p, typed));
 	return 0;
 }
 
@@ -169,14 +234,11 @@ static __always_inline int on_migrate(struct task_struct *p, __u32 to, const boo
 {
 	__u32 index;
 	struct vs_deep_thread *t = watched(vs_read(typed, p, pid), &index);
-	struct vs_deep_cpu *c;
 
 	if (!t || !t->wait_ns)
 		return 0;
-	c = bpf_map_lookup_elem(&vs_deep_cpu, &t->cpu);
-	if (c)
-		explain(t, index, c, bpf_ktime_get_ns(), 0);
-	t->cpu = to;
+	vs_explain(index, t->cpu, bpf_ktime_get_ns(), 0);
+	settle(t, index, to);
 	return 0;
 }
 

@@ -82,7 +82,7 @@ class Netns:
 class Vm:
     """A process that poses as a VM; see tests/harness/posed_vm.c."""
 
-    def __init__(self, binary, name, ns, taps, disks, cgroup):
+    def __init__(self, binary, name, ns, taps, disks, cgroup, more=()):
         self.name = name
         self.uuid = str(uuid.uuid4())
         argv = ["ip", "netns", "exec", ns.name] if ns else []
@@ -91,6 +91,7 @@ class Vm:
             argv += ["--tap", tap]
         for disk in disks:
             argv += ["--disk", disk]
+        argv += more
 
         def enter():
             if cgroup:
@@ -98,8 +99,8 @@ class Vm:
 
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True, preexec_fn=enter if cgroup else None)
-        hello = self.result()
-        self.pid = hello["pid"]
+        self.hello = self.result()
+        self.pid = self.hello["pid"]
         assert self.pid == self.process.pid
 
     def begin(self, command, **args):

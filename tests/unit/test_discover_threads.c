@@ -138,6 +138,8 @@ static void kvm_statistics_are_those_that_the_directory_has(void **state)
 	assert_true(sample.value[0] == 5 && sample.value[1] == 7 && sample.value[2] == 12);
 	assert_int_equal(vs_kvmstat_read(dir, ".", &names, &sample), 0);
 	assert_true(sample.value[2] == 24); /* added: a process of two VMs */
+	assert_int_equal(vs_kvmstat_check(dir), 0);
+	assert_int_equal(vs_kvmstat_check("/nonexistent"), -ENOENT);
 	assert_int_equal(vs_kvmstat_read(dir, "7-7", &names, &sample), -ENOENT);
 	unit_remove_dir(dir, files);
 }

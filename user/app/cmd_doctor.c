@@ -5,8 +5,11 @@
 #include "app/permission.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "discover/kvmstat.h"
 #include "discover/netns.h"
+#include "probe/deep.h"
 #include "probe/loader.h"
+#include "probe/tasks.h"
 #include "probe/vhost.h"
 
 #include <errno.h>
@@ -53,6 +56,7 @@ static void gather(const struct vs_kcaps *caps, struct facts *f)
 {
 	struct fact *x;
 	uint64_t cookie;
+	int r;
 
 	x = add(f, "bpf() can be used", !caps->bpf_error, "tier 0: totals of links only");
 	(void)snprintf(x->detail, sizeof(x->detail), "%s",
@@ -79,6 +83,12 @@ static void gather(const struct vs_kcaps *caps, struct facts *f)
 	add(f, "kernel.kptr_restrict lets us read addresses",
 	    geteuid() == 0 && !reads_as("/proc/sys/kernel/kptr_restrict", "2"),
 	    "places of drops stay unnamed");
+	add(f, "tasks carry their run-queue delay", caps->sched_info,
+	    "/proc/PID/task/TID/schedstat is read, if there is one");
+	r = vs_kvmstat_check(VS_KVMSTAT_DIR);
+	x = add(f, "KVM's statistics (/sys/kernel/debug/kvm)", !r,
+		"no exit classes; halt polling counts as running (mount debugfs; no lockdown)");
+	(void)snprintf(x->detail, sizeof(x->detail), "%s", r ? strerror(-r) : "");
 	add(f, "kernel.bpf_stats_enabled", reads_as("/proc/sys/kernel/bpf_stats_enabled", "1"),
 	    "run times of our programs read 0; sysctl kernel.bpf_stats_enabled=1 turns them on");
 }
@@ -92,6 +102,8 @@ static const char *const blind_spots[] = {
 	"Write-back of cached writes is unattributed unless the VM has an I/O cgroup of its own.",
 	"Packets over vhost-user, VFIO or vDPA, and XDP frames redirected into a tap, do not pass "
 	"these hooks.",
+	"A VMM that gives its threads no names (QEMU without debug-threads=on) has vCPUs only once KVM "
+	"has run them; under software emulation its vCPUs are not told from its other threads.",
 	"Residence is sampled (self.lost and residence_us.lost tell what a sample was lost to); "
 	"drops and disk requests are counted one by one.",
 };
@@ -176,6 +188,33 @@ static void try_vhost(const struct vs_kcaps *caps, unsigned int denied,
 	vs_vhost_probe_free(&vhost);
 }
 
+static void prove(int r, enum vs_state otherwise, struct vs_plan_probe *p)
+{
+	if (!r)
+		return;
+	p->state = otherwise;
+	p->programs_n = 0;
+	(void)snprintf(p->reason, sizeof(p->reason), "load: %s", strerror(-r));
+}
+
+/* Those that the loader leaves to others. */
+static void prove_others(const struct vs_loader *loader, struct vs_plan *plan)
+{
+	struct vs_plan_probe *threads = &plan->probes[VS_PROBE_CPU_THREADS];
+	struct vs_plan_probe *sched = &plan->probes[VS_PROBE_SCHED_DEEP];
+	struct vs_tasks *tasks = NULL;
+	struct vs_deep *deep = NULL;
+
+	if (threads->programs_n)
+		prove(vs_tasks_open(vs_loader_maps(loader), &tasks), VS_STATE_FALLBACK, threads);
+	if (sched->programs_n)
+		prove(vs_deep_open(vs_loader_maps(loader), plan, 1, &deep), VS_STATE_FAILED, sched);
+	if (deep)
+		prove(vs_deep_start(deep), VS_STATE_FAILED, sched);
+	vs_tasks_close(&tasks);
+	vs_deep_close(&deep);
+}
+
 int vs_cmd_doctor(const struct vs_options *o)
 {
 	struct vs_kcaps caps;
@@ -195,8 +234,10 @@ int vs_cmd_doctor(const struct vs_options *o)
 	/* The proof of a plan is that it loads. */
 	if (vs_loader_new(&caps, &plan, 255, &loader))
 		r = VS_EXIT_FAILED;
-	else
+	else {
 		try_vhost(&caps, o->live.denied, loader, &plan);
+		prove_others(loader, &plan);
+	}
 	vs_loader_free(&loader);
 	gather(&caps, &facts);
 	vs_doctor_libvirt_ask(o->live.libvirt, &libvirt);

@@ -61,6 +61,16 @@ int vs_kvmstat_names(const char *path, struct vs_kvm_names *ret)
 	return 0;
 }
 
+int vs_kvmstat_check(const char *dir)
+{
+	struct vs_kvm_names names;
+	struct vs_kvm_sample values = { 0 };
+	int r = vs_kvmstat_names(dir, &names);
+
+	/* Directly below lie the sums over all VMs. */
+	return r ? r : vs_kvmstat_read(dir, ".", &names, &values);
+}
+
 int vs_kvmstat_each(const char *path, void (*fn)(void *data, uint32_t tid, const char *name),
 		    void *data)
 {

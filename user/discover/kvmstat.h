@@ -26,6 +26,10 @@ bool vs_kvmstat_is_exit(const char *name);
  */
 int vs_kvmstat_names(const char *dir, struct vs_kvm_names *ret);
 
+/* Can they be read? Under lockdown the directory can, and the files cannot.
+ * Return: 0 or -errno. */
+int vs_kvmstat_check(const char *dir);
+
 /* Calls @fn for each VM's directory below @dir. Return: 0 or -errno. */
 int vs_kvmstat_each(const char *dir, void (*fn)(void *data, uint32_t tid, const char *name),
 		    void *data);

@@ -197,6 +197,7 @@ static json_t *cost(const struct vs_deep_sample *a, const struct vs_deep_sample 
 	json_t *programs = json_object(), *per_run = json_object();
 
 	for (uint32_t i = 0; i < b->programs_n; i++) {
+		/* A reading from before they were attached has none: zeros. */
 		const struct vs_program_sample *p = &b->programs[i], *o = &a->programs[i];
 		uint64_t ns = p->run_time_ns - o->run_time_ns, runs = p->run_cnt - o->run_cnt;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "probe/deep.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 
 #include "sched.skel.h"
@@ -80,10 +81,12 @@ static int load(struct vs_deep *d, const struct vs_maps *maps, const struct vs_p
 	return r;
 }
 
-static int attach(struct vs_deep *d)
+int vs_deep_start(struct vs_deep *d)
 {
 	struct bpf_program *prog;
 
+	if (d->links_n)
+		return 0;
 	bpf_object__for_each_program(prog, d->skel->obj)
 	{
 		struct bpf_link *link;
@@ -132,14 +135,20 @@ int vs_deep_open(const struct vs_maps *maps, const struct vs_plan *plan, size_t 
 		r = load(d, maps, p, true);
 	if (!r)
 		r = map_rows(d);
-	if (!r)
-		r = attach(d);
 	if (r) {
 		vs_deep_close(&d);
 		return r;
 	}
 	*ret = d;
 	return 0;
+}
+
+void vs_deep_stop(struct vs_deep *d)
+{
+	for (uint32_t i = 0; i < d->links_n; i++) {
+		(void)bpf_link__destroy(d->links[i]);
+		d->links[i] = NULL;
+	}
 }
 
 void vs_deep_close(struct vs_deep **deep)
@@ -149,8 +158,7 @@ void vs_deep_close(struct vs_deep **deep)
 
 	if (!d)
 		return;
-	for (uint32_t i = 0; i < d->links_n; i++)
-		(void)bpf_link__destroy(d->links[i]);
+	vs_deep_stop(d);
 	if (d->rows)
 		(void)munmap(d->rows, d->rows_size);
 	sched_bpf__destroy(d->skel);
@@ -207,21 +215,29 @@ int vs_deep_watch(struct vs_deep *d, const struct vs_sample *s)
 	return missed;
 }
 
+/* All in one call, so that they are of one moment, nearly. */
 static int read_ran(const struct vs_deep *d, struct vs_deep_sample *s)
 {
-	int map = bpf_map__fd(d->skel->maps.vs_deep_ran);
-	struct vs_deep_key key, *at = NULL;
-	struct vs_deep_ran value;
+	vs_autofree struct vs_deep_key *keys = calloc(VS_DEEP_RAN__N, sizeof(*keys));
+	vs_autofree struct vs_deep_ran *values = calloc(VS_DEEP_RAN__N, sizeof(*values));
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	uint32_t n = VS_DEEP_RAN__N, position;
 
-	while (s->ran_n < VS_DEEP_RAN__N && !bpf_map_get_next_key(map, at, &key)) {
-		at = &key;
-		if (bpf_map_lookup_elem(map, &key, &value))
-			continue;
-		s->ran[s->ran_n] = (struct vs_deep_ran_sample){ .index = key.thread,
-								.tid = key.tid,
-								.pid = value.tgid,
-								.ns = value.ns };
-		memcpy(s->ran[s->ran_n++].comm, value.comm, sizeof(value.comm));
+	if (!keys || !values)
+		return -ENOMEM;
+	/* -ENOENT says that these were the last. */
+	if (bpf_map_lookup_batch(bpf_map__fd(d->skel->maps.vs_deep_ran), NULL, &position, keys, values,
+				 &n, &opts) &&
+	    errno != ENOENT)
+		n = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		struct vs_deep_ran_sample *r = &s->ran[s->ran_n++];
+
+		*r = (struct vs_deep_ran_sample){ .index = keys[i].thread,
+						  .tid = keys[i].tid,
+						  .pid = values[i].tgid,
+						  .ns = values[i].ns };
+		memcpy(r->comm, values[i].comm, sizeof(r->comm));
 	}
 	return 0;
 }
@@ -274,8 +290,11 @@ int vs_deep_read(struct vs_deep *d, struct vs_deep_sample *ret)
 		return -ENOMEM;
 	}
 	ret->threads_n = d->used;
+	if (read_ran(d, ret)) {
+		vs_deep_sample_done(ret);
+		return -ENOMEM;
+	}
 	ret->mono_ns = vs_clock_mono_ns();
-	(void)read_ran(d, ret);
 	HASH_ITER(hh, d->watched, w, tmp)
 	{
 		struct vs_deep_thread_sample *t = &ret->threads[w->index];

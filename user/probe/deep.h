@@ -17,7 +17,7 @@
 struct vs_deep;
 
 /**
- * vs_deep_open() - load and attach what @plan says of sched.deep.
+ * vs_deep_open() - load what @plan says of sched.deep.
  * @threads: how many to make room for, at most; a few that come later fit, too
  *
  * Return: 0, -ENOTSUP when the plan has it absent, or -errno. Logs: never.
@@ -26,8 +26,18 @@ int vs_deep_open(const struct vs_maps *maps, const struct vs_plan *plan, size_t 
 		 struct vs_deep **ret);
 void vs_deep_close(struct vs_deep **deep);
 
+/* Attaches the programs, unless they are. A reading taken before is exact: all
+ * zero. Return: 0 or -errno. */
+int vs_deep_start(struct vs_deep *deep);
+
 /* Watches the threads of @s, too. Return: how many found no room, or -ENOMEM. */
 int vs_deep_watch(struct vs_deep *deep, const struct vs_sample *s);
 
-/* All figures so far; @ret is done and filled anew. Return: 0 or -ENOMEM. */
+/*
+ * All figures so far; @ret is done and filled anew. What goes on meanwhile is in
+ * some of them and not in others, unless vs_deep_stop() came first.
+ * Return: 0 or -ENOMEM.
+ */
 int vs_deep_read(struct vs_deep *deep, struct vs_deep_sample *ret);
+/* Takes the programs off their hooks; figures stay. For a last reading. */
+void vs_deep_stop(struct vs_deep *deep);

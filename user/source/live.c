@@ -411,13 +411,18 @@ int vs_live_deep_open(struct vs_live *live, const struct vs_sample *s, struct vs
 		vs_warn("watch the threads of VMs: no room for %d of them, ignoring", r);
 	r = r < 0 ? r : vs_deep_read(live->deep, ret);
 	if (!r)
+		r = vs_deep_start(live->deep);
+	if (!r)
 		return 0;
+	vs_deep_sample_done(ret);
 	vs_live_deep_close(live);
 	return vs_fail(r, "open a deep window: %s", strerror(-r));
 }
 
 int vs_live_deep_read(struct vs_live *live, struct vs_deep_sample *ret)
 {
+	if (live->deep_windows == 1)
+		vs_deep_stop(live->deep);
 	return vs_deep_read(live->deep, ret);
 }
 

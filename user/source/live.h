@@ -74,7 +74,7 @@ int vs_live_sample_whole(struct vs_live *live, struct vs_sample *ret);
  * Return: 0, or -errno with nothing to close. Logs: yes.
  */
 int vs_live_deep_open(struct vs_live *live, const struct vs_sample *s, struct vs_deep_sample *ret);
-/* Return: 0 or -ENOMEM. */
+/* The last reading of a window. Return: 0 or -ENOMEM. */
 int vs_live_deep_read(struct vs_live *live, struct vs_deep_sample *ret);
 /* The last one out takes the programs out of the kernel. */
 void vs_live_deep_close(struct vs_live *live);

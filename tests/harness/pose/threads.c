@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "pose/threads.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vhost.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -61,4 +65,15 @@ void pose_cmd_threads(const struct pose_args *args)
 		printf("%s%d", i ? "," : "", t.tid);
 	}
 	printf("]}\n");
+}
+
+void pose_cmd_vhost(const struct pose_args *args)
+{
+	int fd = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
+
+	(void)args;
+	if (fd < 0 || ioctl(fd, VHOST_SET_OWNER))
+		pose_reply_error("vhost", errno);
+	else
+		pose_reply_ok(); /* fd stays open: the worker lives with it */
 }

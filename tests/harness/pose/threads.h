@@ -10,9 +10,12 @@
 #include "pose/pose.h"
 
 void pose_cmd_threads(const struct pose_args *args);
+/* A worker of vhost that has nothing to do: it comes with the owner. */
+void pose_cmd_vhost(const struct pose_args *args);
 
-/* A row for a program's table of commands. */
+/* Rows for a program's table of commands. */
 #define POSE_THREADS_COMMANDS                                                                        \
-	{ "threads", pose_cmd_threads, "[name=NAME] [count=N] [cpu=C] [mode=burn|sleep]: start threads" }
+	{ "threads", pose_cmd_threads, "[name=NAME] [count=N] [cpu=C] [mode=burn|sleep]: start threads" }, \
+	{ "vhost", pose_cmd_vhost, "own a vhost-net device: its worker starts" }
 
 #endif

@@ -31,3 +31,6 @@ int vs_deep_watch(struct vs_deep *deep, const struct vs_sample *s);
 
 /* All figures so far; @ret is done and filled anew. Return: 0 or -ENOMEM. */
 int vs_deep_read(struct vs_deep *deep, struct vs_deep_sample *ret);
+
+/* What is attached, with run time and misses. Return: how many were written to @ret. */
+uint32_t vs_deep_programs(const struct vs_deep *deep, struct vs_program_sample *ret, uint32_t size);

@@ -74,7 +74,7 @@ static void gather(const struct vs_kcaps *caps, struct facts *f)
 			       caps->tp_args[i]);
 	}
 	add(f, "kfree_skb tells a drop reason", caps->drop_reason, "drops by place only");
-	add(f, "network namespaces have cookies", !vs_netns_cookie(&cookie),
+	add(f, "network namespaces can be told apart", !vs_netns_cookie(&cookie),
 	    "taps in other namespaces have no totals");
 	add(f, "kernel.kptr_restrict lets us read addresses",
 	    geteuid() == 0 && !reads_as("/proc/sys/kernel/kptr_restrict", "2"),

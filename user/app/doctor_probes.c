@@ -28,10 +28,15 @@ static void try_vhost(const struct vs_kcaps *caps, unsigned int denied,
 		      const struct vs_loader *loader, struct vs_plan *plan,
 		      struct vs_doctor_probes *ret)
 {
+	struct vs_plan_probe *p = &plan->probes[VS_PROBE_VHOST_WORKER];
 	struct vs_vhost_probe *vhost;
 
-	if (access("/sys/module/vhost_net", F_OK) ||
-	    vs_vhost_probe_new(caps, denied, loader, &plan->probes[VS_PROBE_VHOST_WORKER], &vhost))
+	if (access("/sys/module/vhost_net", F_OK)) {
+		(void)snprintf(p->reason, sizeof(p->reason),
+			       "not needed: no VM uses vhost-net, its module is not loaded");
+		return;
+	}
+	if (vs_vhost_probe_new(caps, denied, loader, p, &vhost))
 		return;
 	(void)vs_vhost_probe_update(vhost, true, 0);
 	ret->of[VS_PROBE_VHOST_WORKER].n = vs_vhost_probe_programs(
@@ -83,6 +88,13 @@ static void try_deep(const struct vs_loader *loader, struct vs_plan *plan,
 	ret->of[VS_PROBE_SCHED_DEEP].n =
 		vs_deep_programs(deep, ret->of[VS_PROBE_SCHED_DEEP].all, VS_PLAN_PROGRAMS);
 	vs_deep_close(&deep);
+	if (!ret->of[VS_PROBE_SCHED_DEEP].n ||
+	    !strcmp(ret->of[VS_PROBE_SCHED_DEEP].all[0].name, p->programs[0]) ||
+	    p->state != VS_STATE_ACTIVE)
+		return;
+	p->state = VS_STATE_FALLBACK;
+	(void)snprintf(p->reason, sizeof(p->reason),
+		       "on demand: report --deep; raw_tp: the kernel refused the typed program");
 }
 
 int vs_doctor_probes_try(const struct vs_kcaps *caps, unsigned int denied, struct vs_plan *plan,

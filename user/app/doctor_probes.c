@@ -88,9 +88,7 @@ static void try_deep(const struct vs_loader *loader, struct vs_plan *plan,
 	ret->of[VS_PROBE_SCHED_DEEP].n =
 		vs_deep_programs(deep, ret->of[VS_PROBE_SCHED_DEEP].all, VS_PLAN_PROGRAMS);
 	vs_deep_close(&deep);
-	if (!ret->of[VS_PROBE_SCHED_DEEP].n ||
-	    !strcmp(ret->of[VS_PROBE_SCHED_DEEP].all[0].name, p->programs[0]) ||
-	    p->state != VS_STATE_ACTIVE)
+	if (p->state != VS_STATE_ACTIVE || !strncmp(ret->of[VS_PROBE_SCHED_DEEP].all[0].hook, "tp_btf/", 7))
 		return;
 	p->state = VS_STATE_FALLBACK;
 	(void)snprintf(p->reason, sizeof(p->reason),

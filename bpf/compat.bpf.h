@@ -58,3 +58,19 @@ static __always_inline __u32 vs_task_cpu(struct task_struct *t, const bool typed
 		return BPF_CORE_READ(old, cpu);
 	return vs_read(typed, t, thread_info.cpu);
 }
+
+/* 5.12 gave every network namespace a cookie from its birth, a plain number (3d368ab87cf6). Before, it
+ * was an atomic, mostly 0: the inode number stands in, as in user/discover/netns.c. */
+struct net___cookie {
+	__u64 net_cookie;
+} __attribute__((preserve_access_index));
+
+static __always_inline __u64 vs_dev_netns(struct net_device *dev)
+{
+	struct net *net = BPF_CORE_READ(dev, nd_net.net);
+	struct net___cookie *new = (void *)net;
+
+	if (bpf_core_field_exists(new->net_cookie))
+		return BPF_CORE_READ(new, net_cookie);
+	return BPF_CORE_READ(net, ns.inum);
+}

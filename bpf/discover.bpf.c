@@ -54,7 +54,7 @@ static __always_inline int tap_changed(struct net_device *dev)
 	if (!dev || !vs_is_tap(dev))
 		return 0;
 	e.dev.ifindex = BPF_CORE_READ(dev, ifindex);
-	e.dev.netns_cookie = BPF_CORE_READ(dev, nd_net.net, net_cookie);
+	e.dev.netns_cookie = vs_dev_netns(dev);
 	vs_tell(&e);
 	return 0;
 }

@@ -122,7 +122,7 @@ static __always_inline void learn_dev(struct net_device *dev, struct vs_dev_cach
 	__u64 ptr = (__u64)dev;
 	__u32 epoch = vs_epoch; /* before the look-up: a change meanwhile repeats it */
 
-	id.netns_cookie = BPF_CORE_READ(dev, nd_net.net, net_cookie);
+	id.netns_cookie = vs_dev_netns(dev);
 	id.ifindex = BPF_CORE_READ(dev, ifindex);
 	ref = bpf_map_lookup_elem(&vs_vnic_id, &id);
 
@@ -198,7 +198,7 @@ static __noinline int sample_xmit(__u64 ptr, __u64 skb, struct vs_dev_cached *c)
 	 * the address of one that user space does not yet know to be gone
 	 * still would not. */
 	if (c->ifindex != (__u32)BPF_CORE_READ(dev, ifindex) ||
-	    c->netns_cookie != BPF_CORE_READ(dev, nd_net.net, net_cookie)) {
+	    c->netns_cookie != vs_dev_netns(dev)) {
 		learn_dev(dev, c);
 		return 0;
 	}

@@ -6,8 +6,7 @@
  * /proc/PID/fdinfo it takes no rtnl_lock, and it names the namespace.
  */
 #include "abi.h"
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_helpers.h>
+#include "compat.bpf.h"
 #include <bpf/bpf_tracing.h>
 
 char LICENSE[] SEC("license") = "GPL";
@@ -36,7 +35,7 @@ int vs_files(struct bpf_iter__task_file *ctx)
 		row.kind = VS_FILE_TUN;
 		row.dev = (__u64)dev;
 		row.ifindex = BPF_CORE_READ(dev, ifindex);
-		row.netns_cookie = BPF_CORE_READ(dev, nd_net.net, net_cookie);
+		row.netns_cookie = vs_dev_netns(dev);
 		row.netns_inum = BPF_CORE_READ(dev, nd_net.net, ns.inum);
 		row.queue = BPF_CORE_READ(tfile, queue_index);
 		BPF_CORE_READ_STR_INTO(&row.name, dev, name);

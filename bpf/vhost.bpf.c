@@ -116,7 +116,7 @@ static __noinline int learn_tap(struct vs_virtq *q, __u64 sock)
 	q->ifindex = 0;
 	if (!dev)
 		return 0;
-	q->netns_cookie = BPF_CORE_READ(dev, nd_net.net, net_cookie);
+	q->netns_cookie = vs_dev_netns(dev);
 	q->index = BPF_CORE_READ(tfile, queue_index);
 	q->ifindex = BPF_CORE_READ(dev, ifindex);
 	return 0;

@@ -45,7 +45,7 @@ static __noinline int learn_worker(__u32 tid, __u64 devp)
 	if (!q)
 		return 0;
 	vs_virtq_learn_vm(q);
-	q->netns_cookie = BPF_CORE_READ(dev, nd_net.net, net_cookie);
+	q->netns_cookie = vs_dev_netns(dev);
 	q->ifindex = BPF_CORE_READ(dev, ifindex);
 	fresh.on_cpu_ns = bpf_ktime_get_ns();
 	if (bpf_map_update_elem(&vs_slice, &tid, &fresh, BPF_NOEXIST))

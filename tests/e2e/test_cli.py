@@ -179,6 +179,25 @@ def test_doctor_says_facts_choices_and_losses():
     assert "fallback" in out and json.loads(out)
 
 
+def test_doctor_tells_the_form_of_each_loaded_program_and_the_verifiers_work():
+    forms = {}
+    for deny in ([], ["--deny-hook", "tp_btf"]):
+        status, out, err = run("doctor", "--json", "--libvirt", "none", *deny)
+        assert status == 0, err
+        probes = json.loads(out)["probes"]
+        loaded = [p for probe in probes.values() for p in probe["loaded"]]
+        assert all(p["hook"].startswith(p["form"] + "/") for p in loaded)
+        # The kernel tells of all (5.16 and later) or of none.
+        counts = [p["verified_insns"] for p in loaded]
+        assert all(n is None for n in counts) or all(n > 0 for n in counts)
+        for name, probe in probes.items():
+            assert bool(probe["programs"]) == bool(probe["loaded"]), name
+        assert {p["program"] for p in probes["cpu.threads"]["loaded"]} == {"vs_tasks"}
+        assert len(probes["sched.deep"]["loaded"]) == 3
+        forms[bool(deny)] = {p["form"] for p in loaded}
+    assert "tp_btf" in forms[False] and "raw_tp" in forms[True] and "tp_btf" not in forms[True]
+
+
 def test_denying_a_hook_shows_as_fallback(lab, look):
     states = {}
     for deny in ([], ["--deny-hook", "tp_btf"]):

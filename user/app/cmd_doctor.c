@@ -2,15 +2,13 @@
 /* cmd_doctor.c - every fact about this host, every choice, and what is lost. */
 #include "app/options.h"
 #include "app/doctor_libvirt.h"
+#include "app/doctor_probes.h"
 #include "app/permission.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "discover/kvmstat.h"
 #include "discover/netns.h"
-#include "probe/deep.h"
-#include "probe/loader.h"
-#include "probe/tasks.h"
-#include "probe/vhost.h"
+#include "probe/plan.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -78,7 +76,7 @@ static void gather(const struct vs_kcaps *caps, struct facts *f)
 			       caps->tp_args[i]);
 	}
 	add(f, "kfree_skb tells a drop reason", caps->drop_reason, "drops by place only");
-	add(f, "network namespaces have cookies", !vs_netns_cookie(&cookie),
+	add(f, "network namespaces can be told apart", !vs_netns_cookie(&cookie),
 	    "taps in other namespaces have no totals");
 	add(f, "kernel.kptr_restrict lets us read addresses",
 	    geteuid() == 0 && !reads_as("/proc/sys/kernel/kptr_restrict", "2"),
@@ -109,10 +107,11 @@ static const char *const blind_spots[] = {
 };
 #define BLIND_SPOTS (sizeof(blind_spots) / sizeof(blind_spots[0]))
 
-static void print_json(const struct facts *f, const struct vs_plan *plan, const struct utsname *u,
+static void print_json(const struct facts *f, const struct vs_plan *plan,
+		       const struct vs_doctor_probes *tried, const struct utsname *u,
 		       const struct vs_doctor_libvirt *libvirt)
 {
-	json_t *facts = json_array(), *probes = json_object(), *blind = json_array(), *j;
+	json_t *facts = json_array(), *blind = json_array(), *j;
 
 	for (size_t i = 0; i < f->n; i++)
 		(void)json_array_append_new(
@@ -120,29 +119,18 @@ static void print_json(const struct facts *f, const struct vs_plan *plan, const 
 					 f->all[i].holds, "detail", f->all[i].detail, "otherwise",
 					 f->all[i].holds ? json_null() :
 							   json_string(f->all[i].otherwise)));
-	for (int i = 0; i < VS_PROBE__COUNT; i++) {
-		const struct vs_plan_probe *p = &plan->probes[i];
-		json_t *programs = json_array();
-
-		for (uint32_t k = 0; k < p->programs_n; k++)
-			(void)json_array_append_new(programs, json_string(p->programs[k]));
-		(void)json_object_set_new(
-			probes, p->name,
-			json_pack("{s:s,s:s,s:o,s:s,s:o}", "state", vs_state_name(p->state), "gives",
-				  p->gives, "reason", *p->reason ? json_string(p->reason) : json_null(),
-				  "lost_without", p->lost, "programs", programs));
-	}
 	for (size_t i = 0; i < BLIND_SPOTS; i++)
 		(void)json_array_append_new(blind, json_string(blind_spots[i]));
 	j = json_pack("{s:s,s:s,s:s,s:i,s:o,s:o,s:o,s:o}", "schema", "virtscope.doctor/1", "host",
 		      u->nodename, "kernel", u->release, "tier", plan->tier, "facts", facts,
-		      "probes", probes, "libvirt", vs_doctor_libvirt_json(libvirt), "not_seen", blind);
+		      "probes", vs_doctor_probes_json(plan, tried), "libvirt", vs_doctor_libvirt_json(libvirt), "not_seen", blind);
 	(void)json_dumpf(j, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
 	(void)putchar('\n');
 	json_decref(j);
 }
 
-static void print_text(const struct facts *f, const struct vs_plan *plan, const struct utsname *u,
+static void print_text(const struct facts *f, const struct vs_plan *plan,
+		       const struct vs_doctor_probes *tried, const struct utsname *u,
 		       const struct vs_doctor_libvirt *libvirt)
 {
 	(void)printf("virtscope doctor  %s  Linux %s  tier %d\n\nfacts\n", u->nodename, u->release,
@@ -153,73 +141,18 @@ static void print_text(const struct facts *f, const struct vs_plan *plan, const 
 		if (!f->all[i].holds)
 			(void)printf("       so: %s\n", f->all[i].otherwise);
 	}
-	(void)printf("\nprobes\n");
-	for (int i = 0; i < VS_PROBE__COUNT; i++) {
-		const struct vs_plan_probe *p = &plan->probes[i];
-
-		(void)printf("  %-8s  %-16s %s\n", vs_state_name(p->state), p->name, p->gives);
-		if (*p->reason)
-			(void)printf("            %s\n", p->reason);
-		if (p->state < VS_STATE_FALLBACK && strncmp(p->reason, "not needed", 10))
-			(void)printf("            so: %s\n", p->lost);
-		if (p->programs_n) {
-			(void)printf("            programs:");
-			for (uint32_t k = 0; k < p->programs_n; k++)
-				(void)printf(" %s", p->programs[k]);
-			(void)putchar('\n');
-		}
-	}
+	vs_doctor_probes_print(plan, tried);
 	vs_doctor_libvirt_print(libvirt);
 	(void)printf("\nnot seen here, whatever the kernel\n");
 	for (size_t i = 0; i < BLIND_SPOTS; i++)
 		(void)printf("  - %s\n", blind_spots[i]);
 }
 
-/* Attached while a VM uses vhost-net: here for a moment, as if one did. */
-static void try_vhost(const struct vs_kcaps *caps, unsigned int denied,
-		      const struct vs_loader *loader, struct vs_plan *plan)
-{
-	struct vs_vhost_probe *vhost;
-
-	if (access("/sys/module/vhost_net", F_OK) ||
-	    vs_vhost_probe_new(caps, denied, loader, &plan->probes[VS_PROBE_VHOST_WORKER], &vhost))
-		return;
-	(void)vs_vhost_probe_update(vhost, true, 0);
-	vs_vhost_probe_free(&vhost);
-}
-
-static void prove(int r, enum vs_state otherwise, struct vs_plan_probe *p)
-{
-	if (!r)
-		return;
-	p->state = otherwise;
-	p->programs_n = 0;
-	(void)snprintf(p->reason, sizeof(p->reason), "load: %s", strerror(-r));
-}
-
-/* Those that the loader leaves to others. */
-static void prove_others(const struct vs_loader *loader, struct vs_plan *plan)
-{
-	struct vs_plan_probe *threads = &plan->probes[VS_PROBE_CPU_THREADS];
-	struct vs_plan_probe *sched = &plan->probes[VS_PROBE_SCHED_DEEP];
-	struct vs_tasks *tasks = NULL;
-	struct vs_deep *deep = NULL;
-
-	if (threads->programs_n)
-		prove(vs_tasks_open(vs_loader_maps(loader), &tasks), VS_STATE_FALLBACK, threads);
-	if (sched->programs_n)
-		prove(vs_deep_open(vs_loader_maps(loader), plan, 1, &deep), VS_STATE_FAILED, sched);
-	if (deep)
-		prove(vs_deep_start(deep), VS_STATE_FAILED, sched);
-	vs_tasks_close(&tasks);
-	vs_deep_close(&deep);
-}
-
 int vs_cmd_doctor(const struct vs_options *o)
 {
 	struct vs_kcaps caps;
 	struct vs_plan plan;
-	struct vs_loader *loader = NULL;
+	struct vs_doctor_probes tried;
 	struct facts facts = { .n = 0 };
 	vs_cleanup(vs_doctor_libvirt_done) struct vs_doctor_libvirt libvirt = { 0 };
 	struct utsname u;
@@ -232,19 +165,14 @@ int vs_cmd_doctor(const struct vs_options *o)
 		return VS_EXIT_FAILED;
 	vs_plan_decide(&caps, o->live.denied, &plan);
 	/* The proof of a plan is that it loads. */
-	if (vs_loader_new(&caps, &plan, 255, &loader))
+	if (vs_doctor_probes_try(&caps, o->live.denied, &plan, &tried))
 		r = VS_EXIT_FAILED;
-	else {
-		try_vhost(&caps, o->live.denied, loader, &plan);
-		prove_others(loader, &plan);
-	}
-	vs_loader_free(&loader);
 	gather(&caps, &facts);
 	vs_doctor_libvirt_ask(o->live.libvirt, &libvirt);
 	if (o->json)
-		print_json(&facts, &plan, &u, &libvirt);
+		print_json(&facts, &plan, &tried, &u, &libvirt);
 	else
-		print_text(&facts, &plan, &u, &libvirt);
+		print_text(&facts, &plan, &tried, &u, &libvirt);
 	vs_kcaps_done(&caps);
 	return r;
 }

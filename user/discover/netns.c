@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #ifndef SO_NETNS_COOKIE
@@ -25,8 +26,15 @@ int vs_netns_cookie(uint64_t *ret)
 	vs_autoclose int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	socklen_t len = sizeof(*ret);
 
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret, &len))
+	struct stat st;
+
+	if (fd < 0)
 		return -errno;
+	if (!getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret, &len))
+		return 0;
+	if (errno != ENOPROTOOPT || stat("/proc/thread-self/ns/net", &st))
+		return -errno;
+	*ret = st.st_ino; /* as vs_dev_netns() in bpf/compat.bpf.h */
 	return 0;
 }
 

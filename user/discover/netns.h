@@ -12,8 +12,8 @@
 #pragma once
 #include <stdint.h>
 
-/* Cookie of the thread's current namespace. Return: 0 or -errno (before 5.14:
- * -ENOPROTOOPT). */
+/* Cookie of the thread's current namespace, its inode number where the kernel
+ * tells no cookie (before 5.14). Return: 0 or -errno. */
 int vs_netns_cookie(uint64_t *ret);
 
 struct vs_netns_visit {

@@ -146,7 +146,9 @@ struct vs_kvm_sample {
 
 struct vs_program_sample {
 	char name[32];
+	char hook[48]; /* form and place, as "fentry/vhost_poll_wakeup" */
 	uint64_t run_time_ns, run_cnt, recursion_misses;
+	uint32_t verified_insns; /* steps that the verifier took; 0: the kernel does not tell */
 };
 
 struct vs_probe_state {

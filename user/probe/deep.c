@@ -29,10 +29,8 @@ struct watched {
 
 struct vs_deep {
 	struct sched_bpf *skel;
-	struct bpf_link *links[VS_PLAN_PROGRAMS];
-	const char *names[VS_PLAN_PROGRAMS];
-	int progs[VS_PLAN_PROGRAMS];
-	uint32_t links_n;
+	struct vs_attached attached[VS_PLAN_PROGRAMS];
+	uint32_t attached_n;
 	struct vs_deep_thread *rows; /* the map, mapped */
 	size_t rows_size;	     /* bytes */
 	uint32_t room, used;	     /* indexes; 0 is nobody */
@@ -85,20 +83,18 @@ int vs_deep_start(struct vs_deep *d)
 {
 	struct bpf_program *prog;
 
-	if (d->links_n)
+	if (d->attached_n)
 		return 0;
 	bpf_object__for_each_program(prog, d->skel->obj)
 	{
-		struct bpf_link *link;
+		int r;
 
 		if (!bpf_program__autoload(prog))
 			continue;
-		link = bpf_program__attach(prog);
-		if (!link)
-			return -errno;
-		d->names[d->links_n] = bpf_program__name(prog);
-		d->progs[d->links_n] = bpf_program__fd(prog);
-		d->links[d->links_n++] = link;
+		r = vs_attach(d->skel->obj, bpf_program__name(prog), &d->attached[d->attached_n]);
+		if (r)
+			return r;
+		d->attached_n++;
 	}
 	return 0;
 }
@@ -145,9 +141,9 @@ int vs_deep_open(const struct vs_maps *maps, const struct vs_plan *plan, size_t 
 
 void vs_deep_stop(struct vs_deep *d)
 {
-	for (uint32_t i = 0; i < d->links_n; i++) {
-		(void)bpf_link__destroy(d->links[i]);
-		d->links[i] = NULL;
+	for (uint32_t i = 0; i < d->attached_n; i++) {
+		(void)bpf_link__destroy(d->attached[i].link);
+		d->attached[i].link = NULL;
 	}
 }
 
@@ -260,21 +256,9 @@ static void add_waiting(const struct vs_deep *d, struct vs_deep_sample *s,
 		t->unexplained_ns += vs_deep_charge(s, t->index, &cpu, told, s->mono_ns);
 }
 
-static void read_programs(const struct vs_deep *d, struct vs_deep_sample *s)
+uint32_t vs_deep_programs(const struct vs_deep *d, struct vs_program_sample *ret, uint32_t size)
 {
-	for (uint32_t i = 0; i < d->links_n && i < sizeof(s->programs) / sizeof(s->programs[0]); i++) {
-		struct vs_program_sample *p = &s->programs[s->programs_n];
-		struct bpf_prog_info info = { 0 };
-		uint32_t len = sizeof(info);
-
-		if (bpf_obj_get_info_by_fd(d->progs[i], &info, &len))
-			continue;
-		(void)snprintf(p->name, sizeof(p->name), "%s", d->names[i]);
-		p->run_time_ns = info.run_time_ns;
-		p->run_cnt = info.run_cnt;
-		p->recursion_misses = info.recursion_misses;
-		s->programs_n++;
-	}
+	return vs_attached_programs(d->attached, d->attached_n, ret, size);
 }
 
 int vs_deep_read(struct vs_deep *d, struct vs_deep_sample *ret)
@@ -311,7 +295,8 @@ int vs_deep_read(struct vs_deep *d, struct vs_deep_sample *ret)
 		t->waited_ns = t->delay.sum_ns;
 		add_waiting(d, ret, t, row);
 	}
-	read_programs(d, ret);
+	ret->programs_n = vs_deep_programs(d, ret->programs,
+					   sizeof(ret->programs) / sizeof(ret->programs[0]));
 	vs_deep_sort(ret);
 	return 0;
 }

@@ -41,3 +41,6 @@ int vs_deep_watch(struct vs_deep *deep, const struct vs_sample *s);
 int vs_deep_read(struct vs_deep *deep, struct vs_deep_sample *ret);
 /* Takes the programs off their hooks; figures stay. For a last reading. */
 void vs_deep_stop(struct vs_deep *deep);
+
+/* What is attached, with run time and misses. Return: how many were written to @ret. */
+uint32_t vs_deep_programs(const struct vs_deep *deep, struct vs_program_sample *ret, uint32_t size);

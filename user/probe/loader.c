@@ -198,6 +198,7 @@ int vs_attach(struct bpf_object *obj, const char *name, struct vs_attached *ret)
 		return -errno;
 	ret->prog_fd = bpf_program__fd(prog);
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
+	(void)snprintf(ret->hook, sizeof(ret->hook), "%s", bpf_program__section_name(prog));
 	return 0;
 }
 
@@ -411,6 +412,8 @@ uint32_t vs_attached_programs(const struct vs_attached *attached, uint32_t count
 		if (bpf_obj_get_info_by_fd(attached[i].prog_fd, &info, &len))
 			continue;
 		memcpy(ret[n].name, attached[i].name, sizeof(ret[n].name));
+		memcpy(ret[n].hook, attached[i].hook, sizeof(ret[n].hook));
+		ret[n].verified_insns = info.verified_insns;
 		ret[n].run_time_ns = info.run_time_ns;
 		ret[n].run_cnt = info.run_cnt;
 		ret[n].recursion_misses = info.recursion_misses;

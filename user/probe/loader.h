@@ -49,13 +49,13 @@ struct bpf_link;
 struct vs_attached {
 	struct bpf_link *link;
 	int prog_fd;
-	char name[32];
+	char name[32], hook[48];
 };
 /* Between open and load: gives @obj the shared maps, turns on @probe's programs. */
 int vs_loader_prepare(const struct vs_loader *loader, struct bpf_object *obj,
 		      const struct vs_plan_probe *probe);
 int vs_attach(struct bpf_object *obj, const char *program, struct vs_attached *ret);
-/* Run time and misses. Return: how many were written to @ret. */
+/* What the kernel says of each. Return: how many were written to @ret. */
 uint32_t vs_attached_programs(const struct vs_attached *attached, uint32_t count,
 			      struct vs_program_sample *ret, uint32_t size);
 

@@ -11,7 +11,7 @@
 
 struct vs_tasks {
 	struct tasks_bpf *skel;
-	struct bpf_link *link;
+	struct vs_attached attached;
 };
 
 int vs_tasks_open(const struct vs_maps *maps, struct vs_tasks **ret)
@@ -27,10 +27,8 @@ int vs_tasks_open(const struct vs_maps *maps, struct vs_tasks **ret)
 		(void)bpf_program__set_autoload(t->skel->progs.vs_tasks, true);
 		r = tasks_bpf__load(t->skel);
 	}
-	if (!r) {
-		t->link = bpf_program__attach_iter(t->skel->progs.vs_tasks, NULL);
-		r = t->link ? 0 : -errno;
-	}
+	if (!r)
+		r = vs_attach(t->skel->obj, "vs_tasks", &t->attached);
 	if (r) {
 		vs_tasks_close(&t);
 		return r;
@@ -45,7 +43,7 @@ void vs_tasks_close(struct vs_tasks **tasks)
 
 	if (!t)
 		return;
-	(void)bpf_link__destroy(t->link);
+	(void)bpf_link__destroy(t->attached.link);
 	tasks_bpf__destroy(t->skel);
 	free(t);
 	*tasks = NULL;
@@ -54,7 +52,7 @@ void vs_tasks_close(struct vs_tasks **tasks)
 int vs_tasks_read(const struct vs_tasks *tasks, void (*fn)(void *data, const struct vs_task_row *row),
 		  void *data)
 {
-	vs_autoclose int fd = bpf_iter_create(bpf_link__fd(tasks->link));
+	vs_autoclose int fd = bpf_iter_create(bpf_link__fd(tasks->attached.link));
 	struct vs_task_row rows[128];
 	size_t have = 0;
 
@@ -87,4 +85,9 @@ void vs_tasks_set_worker(const struct vs_tasks *tasks, uint32_t tid, const struc
 		(void)bpf_map_update_elem(map, &tid, vm, BPF_ANY);
 	else
 		(void)bpf_map_delete_elem(map, &tid);
+}
+
+uint32_t vs_tasks_programs(const struct vs_tasks *tasks, struct vs_program_sample *ret, uint32_t size)
+{
+	return vs_attached_programs(&tasks->attached, 1, ret, size);
 }

@@ -21,3 +21,6 @@ int vs_tasks_read(const struct vs_tasks *tasks, void (*fn)(void *data, const str
 
 /* Kernel thread @tid works for @vm; NULL: no longer. */
 void vs_tasks_set_worker(const struct vs_tasks *tasks, uint32_t tid, const struct vs_vm_ref *vm);
+
+/* What is attached, with run time. Return: how many were written to @ret. */
+uint32_t vs_tasks_programs(const struct vs_tasks *tasks, struct vs_program_sample *ret, uint32_t size);

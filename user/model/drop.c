@@ -109,11 +109,10 @@ struct vs_drop_kind vs_drop_classify(const char *reason, const char *symbol, uin
 	if ((flags & VS_DROP_IIF0) && direction == VS_DIR_RX && any_prefix(symbol, from_guest))
 		kind.direction = VS_DIR_TX;
 
+	kind.by_noop = kind.direction == VS_DIR_RX && strcmp(symbol, "noop_enqueue") == 0;
 	if (kind.direction == VS_DIR_RX)
-		/* tun_net_xmit counts every refusal; the noop qdisc of a tap
-		 * without a reader counts for it. */
-		kind.kernel_counts = strcmp(symbol, "tun_net_xmit") == 0 ||
-				     strcmp(symbol, "noop_enqueue") == 0;
+		/* tun_net_xmit counts every refusal */
+		kind.kernel_counts = strcmp(symbol, "tun_net_xmit") == 0;
 	else if (!(flags & VS_DROP_PEER))
 		kind.kernel_counts =
 			vs_text_starts(symbol, "tun_get_user") ||

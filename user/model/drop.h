@@ -46,6 +46,7 @@ struct vs_drop_kind {
 	enum vs_class class;
 	uint8_t direction; /* VS_DIR_*: may differ from what BPF assumed */
 	bool kernel_counts; /* in the tap's tx_dropped (rx) or rx_dropped (tx) */
+	bool by_noop; /* refused by the noop qdisc: some kernels count it there, some do not */
 };
 
 /**

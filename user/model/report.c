@@ -272,7 +272,8 @@ static json_t *disks(const struct vs_sample *a, const struct vs_sample *b, uint6
 			(void)json_object_set_new(ops, vs_op_name(n->op), disk_op(n, o));
 		}
 		for (uint32_t op = 0; op < VS_OP__N; op++)
-			if (json_is_null(json_object_get(ops, vs_op_name(op))))
+			if (json_is_null(json_object_get(ops, vs_op_name(op))) &&
+			    !(op == VS_OP_FLUSH && b->flush_blind))
 				(void)json_object_set_new(ops, vs_op_name(op), idle_op());
 		if (!active && !vm_uid) { /* quiet disks of nobody are no news */
 			json_decref(ops);

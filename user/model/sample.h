@@ -183,6 +183,7 @@ struct vs_sample {
 	size_t vms_size, vnics_size, drops_size, disks_size, virtqs_size, threads_size, kvm_size;
 	uint64_t threads_ns; /* monotonic, when they were read; 0: they were not */
 	const struct vs_kvm_names *kvm_names; /* interned; NULL: not read */
+	bool flush_blind; /* flushes pass no hook of ours here */
 	struct vs_self_sample self;
 };
 

@@ -51,6 +51,8 @@ struct vs_collect {
 	uint64_t *per_cpu;
 	/* per vNIC slot: drops that the kernel counts too, since activation */
 	uint64_t (*explained)[2];
+	uint64_t *noop; /* per vNIC slot: refused by the noop qdisc */
+	enum { NOOP_UNKNOWN, NOOP_COUNTED, NOOP_UNCOUNTED } noop_rule;
 };
 
 int vs_collect_new(struct vs_inventory *inv, struct vs_kcaps *caps, const struct vs_plan *plan,
@@ -71,8 +73,9 @@ int vs_collect_new(struct vs_inventory *inv, struct vs_kcaps *caps, const struct
 	c->disk_rows = calloc(BATCH, sizeof(*c->disk_rows));
 	c->per_cpu = calloc(c->cpus > 0 ? (size_t)c->cpus : 1, sizeof(*c->per_cpu));
 	c->explained = calloc(VS_VNIC__N, sizeof(*c->explained));
+	c->noop = calloc(VS_VNIC__N, sizeof(*c->noop));
 	if (!c->drop_keys || !c->drop_counts || !c->disk_keys || !c->disk_rows || !c->per_cpu ||
-	    !c->explained || vs_ksyms_new(&c->ksyms)) {
+	    !c->explained || !c->noop || vs_ksyms_new(&c->ksyms)) {
 		vs_collect_free(&c);
 		return -ENOMEM;
 	}
@@ -106,6 +109,7 @@ void vs_collect_free(struct vs_collect **collect)
 	free(c->disk_rows);
 	free(c->per_cpu);
 	free(c->explained);
+	free(c->noop);
 	free(c);
 	*collect = NULL;
 }
@@ -213,6 +217,7 @@ static int fill_drops(struct vs_collect *c, struct vs_sample *s)
 	vs_autofree uint64_t *addresses = NULL;
 
 	memset(c->explained, 0, VS_VNIC__N * sizeof(*c->explained));
+	memset(c->noop, 0, VS_VNIC__N * sizeof(*c->noop));
 	read_drops(c);
 	if (!c->drops_n)
 		return 0;
@@ -255,6 +260,8 @@ static int fill_drops(struct vs_collect *c, struct vs_sample *s)
 		d->count = c->drop_counts[i];
 		if (vnic && kind.kernel_counts)
 			c->explained[vnic->slot][kind.direction & 1] += d->count;
+		if (vnic && kind.by_noop)
+			c->noop[vnic->slot] += d->count;
 	}
 	return 0;
 }
@@ -275,6 +282,20 @@ static void fill_from_slot(struct vs_collect *c, const struct vs_vnic_entry *e,
 	vs_hist_diff(&now->residence, &base->residence, &n->residence);
 }
 
+/*
+ * Of @left, what the tap's tx_dropped holds beyond other drops, @refused are the
+ * noop qdisc's, if this kernel counts them there at all. Nothing but the first
+ * equality tells; until then they are taken to be.
+ */
+static int64_t less_noop(struct vs_collect *c, int64_t left, uint64_t refused)
+{
+	if (refused && c->noop_rule == NOOP_UNKNOWN && left == (int64_t)refused)
+		c->noop_rule = NOOP_COUNTED;
+	else if (refused && c->noop_rule == NOOP_UNKNOWN && left == 0)
+		c->noop_rule = NOOP_UNCOUNTED;
+	return c->noop_rule == NOOP_UNCOUNTED ? left : left - (int64_t)refused;
+}
+
 static void fill_from_link(struct vs_collect *c, const struct vs_vnic_entry *e,
 			   const struct vs_link_stats *link, struct vs_vnic_sample *n)
 {
@@ -287,6 +308,8 @@ static void fill_from_link(struct vs_collect *c, const struct vs_vnic_entry *e,
 			n->unexplained[dir] =
 				(int64_t)(link->dropped[dir] - e->base_link.dropped[dir]) -
 				(int64_t)(c->explained[e->slot][dir] + n->drops_untold[dir]);
+		if (e->slot && e->has_base && dir == VS_DIR_RX)
+			n->unexplained[dir] = less_noop(c, n->unexplained[dir], c->noop[e->slot]);
 	}
 	/* What came before we did is not ours to count. */
 	if (e->has_base)
@@ -505,6 +528,7 @@ int vs_collect_fill(struct vs_collect *c, struct vs_sample *ret, vs_disk_seen_fn
 	vs_sample_clear(ret);
 	ret->mono_ns = vs_clock_mono_ns();
 	ret->wall_ns = vs_clock_wall_ns();
+	ret->flush_blind = !c->caps->tp_args[VS_TP_block_io_start];
 	r = fill_vms(c, ret);
 	if (!r)
 		r = fill_drops(c, ret);

@@ -74,3 +74,9 @@ static __always_inline __u64 vs_dev_netns(struct net_device *dev)
 		return BPF_CORE_READ(new, net_cookie);
 	return BPF_CORE_READ(net, ns.inum);
 }
+
+/* An int until 7.x made it a u8: read as wide as it is, or the neighbours are read with it. */
+static __always_inline bool vs_task_on_cpu(struct task_struct *t, const bool typed)
+{
+	return typed ? BPF_CORE_READ_BITFIELD(t, on_cpu) : BPF_CORE_READ_BITFIELD_PROBED(t, on_cpu);
+}

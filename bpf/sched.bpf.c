@@ -222,7 +222,7 @@ static __always_inline int on_wakeup(struct task_struct *p, const bool typed)
 	__u32 index;
 	struct vs_deep_thread *t = watched(vs_read(typed, p, pid), &index);
 
-	if (!t || t->wait_ns || vs_read(typed, p, on_cpu))
+	if (!t || t->wait_ns || vs_task_on_cpu(p, typed))
 		return 0;
 	t->wait_ns = t->told_ns = bpf_ktime_get_ns();
 	settle(t, index, vs_task_cpu(p, typed));

@@ -102,11 +102,11 @@ def stop(process, sig=signal.SIGTERM, wait_s=10):
 class Talker:
     """A child that answers one line to each line."""
 
-    def __init__(self, argv, name):
+    def __init__(self, argv, name, timeout_s=15):
         self.name = name
         self.process = spawn(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self.buffer = b""
-        self.read_line(15)
+        self.read_line(timeout_s)
 
     @property
     def pid(self):
@@ -190,6 +190,12 @@ def median(values):
 
 
 class Bench:
+    KINDS = {"tp_btf", "raw_tp", "tp"}
+    EMPTY_ARGS = []
+    BUDGETS = True   # of this machine; an emulated one has none
+    patience = 1     # times the usual, for an emulated machine
+    describe = staticmethod(describe_programs)
+
     def __init__(self, options, stack):
         self.options = options
         self.stack = stack
@@ -197,6 +203,7 @@ class Bench:
         self.slice_s = 0.25 if self.quick else 0.6
         self.slices = 3 if self.quick else 9
         self.pairs = 2 if self.quick else 15
+        self.depths = (16,) if self.quick else (1, 4, 16)
         self.rows = []
         self.programs = {}
         self.notes = []
@@ -212,7 +219,8 @@ class Bench:
     # -- pieces ---------------------------------------------------------------
 
     def open_empty(self):
-        self.empty = Talker(WITH_TRACEFS + [os.path.join(self.options.bin, "empty_progs")], "empty_progs")
+        self.empty = Talker(WITH_TRACEFS + [os.path.join(self.options.bin, "empty_progs")] + self.EMPTY_ARGS,
+                            "empty_progs", 15 * self.patience)
         self.stack.callback(self.empty.close)
 
     @contextlib.contextmanager
@@ -249,12 +257,12 @@ class Bench:
         process = spawn(argv + list(extra), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, bufsize=0)
         try:
             log = b""
-            end = time.monotonic() + 15
+            end = time.monotonic() + 15 * self.patience
             while b"virtscope: ready" not in log:
                 ready, _, _ = select.select([process.stderr], [], [], max(0, end - time.monotonic()))
                 chunk = os.read(process.stderr.fileno(), 65536) if ready else b""
                 if not chunk:
-                    raise BenchError("virtscope run " + ("ended" if ready else "is not ready after 15 s")
+                    raise BenchError("virtscope run " + ("ended" if ready else "is not ready in time")
                                      + ": " + log.decode(errors="replace").strip()[-500:])
                 log += chunk
             # Whatever it logs from here on must not fill the pipe and block it.
@@ -279,12 +287,12 @@ class Bench:
         process = spawn(WITH_TRACEFS + argv, stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
-            end = time.monotonic() + 20
+            end = time.monotonic() + 20 * self.patience
             while len(programs_of(process.pid)) < programs_n:
                 if process.poll() is not None:
                     raise BenchError(f"{argv[0]} ended: {process.stderr.read().decode()[-300:]}")
                 if time.monotonic() > end:
-                    raise BenchError(f"{argv[0]} has not loaded {programs_n} programs in 20 s")
+                    raise BenchError(f"{argv[0]} has not loaded {programs_n} programs in time")
                 time.sleep(0.05)
             time.sleep(0.3)
             yield process
@@ -296,10 +304,10 @@ class Bench:
     def measure(self, pid, work, slices=None):
         """Runs work() in slices beside the empty programs; work() returns how
         many units it did.  Returns (programs, empties, [Slice])."""
-        programs = describe_programs(programs_of(pid))
+        programs = self.describe(programs_of(pid))
         if not programs:
             raise BenchError(f"process {pid} holds no BPF program")
-        kinds = {kind for _, kind, _ in programs.values()} & {"tp_btf", "raw_tp", "tp"}
+        kinds = {kind for _, kind, _ in programs.values()} & self.KINDS
         taken = []
         with self.empties(kinds) as empties:
             work()  # warms caches and lets adaptive sampling settle
@@ -367,6 +375,7 @@ class Bench:
 
     def add(self, figure, value, unit, budget=None, ratio=None):
         # A figure with a budget that could not be measured has not met it.
+        budget = budget if self.BUDGETS else None
         self.rows.append({"figure": figure, "value": value, "unit": unit, "budget": budget, "ratio": ratio,
                           "met": None if budget is None else value is not None and value <= budget})
 
@@ -536,7 +545,7 @@ class Bench:
         # that alone doubles what a program costs.  So the tools take turns,
         # and ratios are formed within a turn.
         turns, slices = (1, 3) if self.quick else (3, 3)
-        for depth in (16,) if self.quick else (1, 4, 16):
+        for depth in self.depths:
             say(f"disk {device}, fio randread, queue depth {depth}")
             ours, theirs = [], {label: [] for label, _ in tools}
             with self.fio(device, depth) as fio:

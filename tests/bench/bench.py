@@ -564,13 +564,24 @@ class Bench:
                 ratio = median([x / y for x, y in zip(values, ours) if x and y and y >= 1])
                 self.add(f"{label}: request at depth {depth}, net", median(values), "ns", ratio=ratio)
 
-    def check_disk_seen(self):
+    def report(self):
+        """VMs by name, of the daemon that runs."""
         text = subprocess.run([self.options.virtscope, "report", "--json", "--duration", "0.5", "--control",
-                               os.path.join(self.tmp, "control")], capture_output=True, timeout=15, check=False).stdout
+                               os.path.join(self.tmp, "control")], capture_output=True, timeout=15 * self.patience,
+                              check=False).stdout
         try:
-            vms = {vm["name"]: vm for vm in json.loads(text)["vms"]}
+            return {vm["name"]: vm for vm in json.loads(text)["vms"]}
         except (ValueError, KeyError) as error:
             raise BenchError(f"virtscope report --json gave no report: {error}") from error
+
+    def count_vms(self):
+        return sum(name.startswith("fleet") for name in self.report())
+
+    def folder(self):
+        return tempfile.TemporaryDirectory(dir=self.tmp)
+
+    def check_disk_seen(self):
+        vms = self.report()
         if not any(disk["ops"]["read"]["count"] for disk in vms.get("bench-disk", {}).get("disks", [])):
             raise BenchError("virtscope does not see fio's requests as those of bench-disk")
 
@@ -648,6 +659,8 @@ def main():
             say(f"bench: {name} is not installed; run scripts/setup")
             return 1
 
+    # Here, since it uses this file's.
+    from fleet import run_fleet  # pylint: disable=import-outside-toplevel
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     start = time.monotonic()
     try:
@@ -660,6 +673,8 @@ def main():
             bench.run_network()
             bench.run_on_off()
             bench.run_disk()
+            if options.virtscope:
+                run_fleet(bench, (100,) if options.quick else (100, 1000))
     except BenchError as error:
         say(f"bench: {error}")
         return 1

@@ -99,6 +99,13 @@ def stop(process, sig=signal.SIGTERM, wait_s=10):
             stream.close()
 
 
+def readable(stream, end):
+    """Waits until it is, or until that moment of time.monotonic(); not select(), which knows 1,024 descriptors."""
+    poll = select.poll()
+    poll.register(stream, select.POLLIN)
+    return poll.poll(max(0, end - time.monotonic()) * 1000)
+
+
 class Talker:
     """A child that answers one line to each line."""
 
@@ -115,7 +122,7 @@ class Talker:
     def read_line(self, timeout_s):
         end = time.monotonic() + timeout_s
         while b"\n" not in self.buffer:
-            ready, _, _ = select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))
+            ready = readable(self.process.stdout, end)
             chunk = os.read(self.process.stdout.fileno(), 65536) if ready else b""
             if not chunk:
                 raise BenchError(f"{self.name} " + ("ended" if ready else f"gave no answer in {timeout_s:.0f} s"))
@@ -249,8 +256,8 @@ class Bench:
         return loop
 
     @contextlib.contextmanager
-    def virtscope(self, *extra):
-        argv = [self.options.virtscope, "run", "--events", os.path.join(self.tmp, "events.jsonl"),
+    def virtscope(self, *extra, prefix=()):
+        argv = [*prefix, self.options.virtscope, "run", "--events", os.path.join(self.tmp, "events.jsonl"),
                 "--control", os.path.join(self.tmp, "control")]
         for kind in self.options.deny_hook:
             argv += ["--deny-hook", kind]
@@ -259,7 +266,7 @@ class Bench:
             log = b""
             end = time.monotonic() + 15 * self.patience
             while b"virtscope: ready" not in log:
-                ready, _, _ = select.select([process.stderr], [], [], max(0, end - time.monotonic()))
+                ready = readable(process.stderr, end)
                 chunk = os.read(process.stderr.fileno(), 65536) if ready else b""
                 if not chunk:
                     raise BenchError("virtscope run " + ("ended" if ready else "is not ready in time")

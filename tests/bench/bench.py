@@ -666,8 +666,7 @@ def main():
             say(f"bench: {name} is not installed; run scripts/setup")
             return 1
 
-    # Here, since it uses this file's.
-    from fleet import run_fleet  # pylint: disable=import-outside-toplevel
+    from fleet import run_fleet  # here: it imports this file
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     start = time.monotonic()
     try:
@@ -698,4 +697,6 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # As a module: what fleet.py raises is then what is caught here.
+    import bench as module
+    sys.exit(module.main())

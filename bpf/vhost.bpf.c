@@ -42,12 +42,8 @@ static __always_inline __u64 run_delay_of_current(void)
 {
 	struct task_struct *t = (void *)bpf_get_current_task();
 
-	if (!bpf_core_field_exists(t->sched_info.run_delay))
-		return 0;
-	/* 5.11: a pointer that is read as it is; twice in each run it shows. */
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
-		return bpf_get_current_task_btf()->sched_info.run_delay;
-	return BPF_CORE_READ(t, sched_info.run_delay);
+	return bpf_core_field_exists(t->sched_info.run_delay) ?
+		       BPF_CORE_READ(t, sched_info.run_delay) : 0;
 }
 
 /* ---- wake-up ---------------------------------------------------------- */

@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True  # the tree stays as it was
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "bench"), str(ROOT / "tests" / "vm"), str(ROOT / "tests" / "e2e")]
 
@@ -310,7 +311,8 @@ class VhostBench(Bench):
         if self.options.programs:
             super().print_result()
             return
-        print("\n| emulated | measured | theirs / ours |\n|---|---:|---:|")
+        if self.rows:
+            print("\n| emulated | measured | theirs / ours |\n|---|---:|---:|")
         for r in self.rows:
             print(f"| {r['figure']} | {cell(r['value'], '.1f')} {r['unit']} | {cell(r['ratio'], '.2f')} |")
         for text in self.notes:

@@ -276,6 +276,8 @@ class VhostBench(Bench):
     def run_disk(self):
         self.describe, kinds = tier1.describe_programs, self.KINDS
         self.KINDS = Bench.KINDS
+        # fio goes on while bpftool reads, for a second here: a slice must be long beside that.
+        self.slice_s = 3
         try:
             super().run_disk()
         finally:

@@ -305,9 +305,11 @@ struct vs_worker {
 	__u64 polled_ns; /* in this run */
 	__u64 call;	 /* eventfd about to be signalled */
 	__u32 used;	 /* descriptor chains given back before this run */
+	__u32 signals_due; /* in this run: see struct vs_virtq */
+	__u32 signals;
 	__u32 pad;
 };
-VS_ASSERT_SIZE(struct vs_worker, 88);
+VS_ASSERT_SIZE(struct vs_worker, 96);
 
 /* A wake-up on its way to its handler, by the address of its work item. */
 struct vs_wake {

@@ -73,8 +73,10 @@ static __always_inline int wakeup(__u64 wait, __u64 events)
 	struct vs_wake fresh = {}, *w;
 	__u64 now;
 
-	if (!(events & BPF_CORE_READ(poll, mask)) ||
-	    (BPF_CORE_READ(poll, work.flags) & VHOST_WORK_QUEUED_BIT))
+	/* First what mostly decides: each packet for the guest wakes, but only the
+	 * first of a run queues. */
+	if ((BPF_CORE_READ(poll, work.flags) & VHOST_WORK_QUEUED_BIT) ||
+	    !(events & BPF_CORE_READ(poll, mask)))
 		return 0;
 	now = bpf_ktime_get_ns();
 	w = bpf_map_lookup_elem(&vs_wake, &work);
@@ -246,6 +248,7 @@ static __always_inline int begin(__u64 work, __u64 vq, int direction, bool kick)
 	worker->delay_begin_ns = delay;
 	worker->polled_ns = 0;
 	worker->poll_begin_ns = 0;
+	worker->signals_due = worker->signals = 0;
 	worker->begin_ns = now;
 	worker->vq = vq;
 	return 0;
@@ -300,6 +303,8 @@ static __always_inline int end(int direction)
 	q->polled_ns += worker->polled_ns;
 	n = (__u16)(BPF_CORE_READ(v, last_used_idx) - worker->used);
 	q->buffers += n;
+	q->signals_due += worker->signals_due;
+	q->signals += worker->signals;
 	b = vs_log2_bucket(n);
 	if (b < VS_LOG2__N)
 		q->batch[b]++;
@@ -319,17 +324,13 @@ static __always_inline int end(int direction)
  * want to hear. (vhost_signal() itself is often inlined.) */
 static __always_inline int signal_due(__u64 vq)
 {
-	struct vs_virtq_key key = { .vq = vq, .tid = (__u32)bpf_get_current_pid_tgid() };
-	struct vs_worker *worker = bpf_map_lookup_elem(&vs_worker, &key.tid);
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	struct vs_worker *worker = bpf_map_lookup_elem(&vs_worker, &tid);
 	struct vhost_virtqueue *v = (void *)vq;
-	struct vs_virtq *q;
 
 	if (!worker || worker->vq != vq)
 		return 0;
-	q = bpf_map_lookup_elem(&vs_virtq, &key);
-	if (!q)
-		return 0;
-	q->signals_due++;
+	worker->signals_due++;
 	worker->call = (__u64)BPF_CORE_READ(v, call_ctx.ctx);
 	return 0;
 }
@@ -338,17 +339,13 @@ static __always_inline int signal_due(__u64 vq)
  * call eventfd is the guest's interrupt. */
 static __always_inline int signalled(__u64 ctx)
 {
-	struct vs_virtq_key key = { .tid = (__u32)bpf_get_current_pid_tgid() };
-	struct vs_worker *worker = bpf_map_lookup_elem(&vs_worker, &key.tid);
-	struct vs_virtq *q;
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	struct vs_worker *worker = bpf_map_lookup_elem(&vs_worker, &tid);
 
 	if (!worker || !worker->call || worker->call != ctx)
 		return 0;
 	worker->call = 0;
-	key.vq = worker->vq;
-	q = bpf_map_lookup_elem(&vs_virtq, &key);
-	if (q)
-		q->signals++;
+	worker->signals++;
 	return 0;
 }
 
@@ -380,10 +377,21 @@ static __always_inline int poll_end(void)
  * program has its own place to turn them into numbers. */
 enum { PLACE_WAKE, PLACE_RX_KICK, PLACE_TX_KICK, PLACE_RX_NET, PLACE_TX_NET, PLACE_SIGNAL, PLACE_CALL };
 
+static __always_inline __u64 func_arg(__u64 *ctx, int n, __u32 place)
+{
+	__u64 value = 0;
+
+	/* 5.17; a few instructions where vs_arg() calls a helper */
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_func_arg))
+		return vs_arg(ctx, n, true, place);
+	bpf_get_func_arg(ctx, n, &value);
+	return value;
+}
+
 #define HOOK_BEGIN(name, func, place, expr)                                 \
 	SEC("?fentry/" #func) int name(__u64 *ctx)                          \
 	{                                                                   \
-		__u64 arg0 = vs_arg(ctx, 0, true, place);                   \
+		__u64 arg0 = func_arg(ctx, 0, place);                       \
 		return expr;                                                \
 	}                                                                   \
 	SEC("?kprobe/" #func) int name##_kp(struct pt_regs *ctx)            \
@@ -415,7 +423,7 @@ HOOK_END(vs_vq_tx_net_end, handle_tx_net, VS_DIR_TX)
 SEC("?fentry/vhost_poll_wakeup")
 int vs_vq_wake(__u64 *ctx)
 {
-	return wakeup(vs_arg(ctx, 0, true, PLACE_WAKE), ctx[3]);
+	return wakeup(func_arg(ctx, 0, PLACE_WAKE), ctx[3]);
 }
 
 SEC("?kprobe/vhost_poll_wakeup")
@@ -427,7 +435,7 @@ int vs_vq_wake_kp(struct pt_regs *ctx)
 SEC("?fentry/vhost_add_used_and_signal_n")
 int vs_vq_signal(__u64 *ctx)
 {
-	return signal_due(vs_arg(ctx, 1, true, PLACE_SIGNAL));
+	return signal_due(func_arg(ctx, 1, PLACE_SIGNAL));
 }
 
 SEC("?kprobe/vhost_add_used_and_signal_n")

@@ -4,6 +4,8 @@
 # bench.py: make bench BENCH_ARGS="--quick --json bench.json"
 
 BENCH_OUT := build/tests/bench
+# Of bench-vm, whose --json FILE is put into build/bench-vm.
+BENCH_KERNEL ?= 6.1
 BENCH_BINS := $(BENCH_OUT)/empty_progs $(BENCH_OUT)/tap_loop
 
 $(BENCH_OUT):
@@ -25,7 +27,9 @@ $(BENCH_OUT)/tap_loop: tests/bench/tap_loop.c | $(BENCH_OUT)
 
 -include $(BENCH_OUT)/empty.bpf.d
 
-.PHONY: bench bench-bins
+.PHONY: bench bench-vm bench-bins
 bench-bins: $(BENCH_BINS)
-bench: build/virtscope $(BENCH_BINS) ## what it costs, beside what one would run instead (root)
+bench: build/virtscope $(BENCH_BINS) build/tests/harness/posed_vm ## what it costs, beside what one would run instead (root)
 	/usr/bin/python3 tests/bench/bench.py $(BENCH_ARGS)
+bench-vm: build/virtscope $(BENCH_BINS) harness ## counts and ratios of vhost's programs, in scripts/host-vm's machine
+	scripts/host-vm --timeout 3600 --out build/bench-vm $(BENCH_KERNEL) -- tests/bench/bench_vhost.py $(BENCH_ARGS)

@@ -33,6 +33,7 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True  # the tree stays as it was
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 BUDGET_VM_PACKET_NS = 25
@@ -99,14 +100,21 @@ def stop(process, sig=signal.SIGTERM, wait_s=10):
             stream.close()
 
 
+def readable(stream, end):
+    """Waits until it is, or until that moment of time.monotonic(); not select(), which knows 1,024 descriptors."""
+    poll = select.poll()
+    poll.register(stream, select.POLLIN)
+    return poll.poll(max(0, end - time.monotonic()) * 1000)
+
+
 class Talker:
     """A child that answers one line to each line."""
 
-    def __init__(self, argv, name):
+    def __init__(self, argv, name, timeout_s=15):
         self.name = name
         self.process = spawn(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self.buffer = b""
-        self.read_line(15)
+        self.read_line(timeout_s)
 
     @property
     def pid(self):
@@ -115,7 +123,7 @@ class Talker:
     def read_line(self, timeout_s):
         end = time.monotonic() + timeout_s
         while b"\n" not in self.buffer:
-            ready, _, _ = select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))
+            ready = readable(self.process.stdout, end)
             chunk = os.read(self.process.stdout.fileno(), 65536) if ready else b""
             if not chunk:
                 raise BenchError(f"{self.name} " + ("ended" if ready else f"gave no answer in {timeout_s:.0f} s"))
@@ -190,6 +198,12 @@ def median(values):
 
 
 class Bench:
+    KINDS = {"tp_btf", "raw_tp", "tp"}
+    EMPTY_ARGS = []
+    BUDGETS = True   # of this machine; an emulated one has none
+    patience = 1     # times the usual, for an emulated machine
+    describe = staticmethod(describe_programs)
+
     def __init__(self, options, stack):
         self.options = options
         self.stack = stack
@@ -197,6 +211,7 @@ class Bench:
         self.slice_s = 0.25 if self.quick else 0.6
         self.slices = 3 if self.quick else 9
         self.pairs = 2 if self.quick else 15
+        self.depths = (16,) if self.quick else (1, 4, 16)
         self.rows = []
         self.programs = {}
         self.notes = []
@@ -212,7 +227,8 @@ class Bench:
     # -- pieces ---------------------------------------------------------------
 
     def open_empty(self):
-        self.empty = Talker(WITH_TRACEFS + [os.path.join(self.options.bin, "empty_progs")], "empty_progs")
+        self.empty = Talker(WITH_TRACEFS + [os.path.join(self.options.bin, "empty_progs")] + self.EMPTY_ARGS,
+                            "empty_progs", 15 * self.patience)
         self.stack.callback(self.empty.close)
 
     @contextlib.contextmanager
@@ -241,20 +257,20 @@ class Bench:
         return loop
 
     @contextlib.contextmanager
-    def virtscope(self, *extra):
-        argv = [self.options.virtscope, "run", "--events", os.path.join(self.tmp, "events.jsonl"),
+    def virtscope(self, *extra, prefix=()):
+        argv = [*prefix, self.options.virtscope, "run", "--events", os.path.join(self.tmp, "events.jsonl"),
                 "--control", os.path.join(self.tmp, "control")]
         for kind in self.options.deny_hook:
             argv += ["--deny-hook", kind]
         process = spawn(argv + list(extra), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, bufsize=0)
         try:
             log = b""
-            end = time.monotonic() + 15
+            end = time.monotonic() + 15 * self.patience
             while b"virtscope: ready" not in log:
-                ready, _, _ = select.select([process.stderr], [], [], max(0, end - time.monotonic()))
+                ready = readable(process.stderr, end)
                 chunk = os.read(process.stderr.fileno(), 65536) if ready else b""
                 if not chunk:
-                    raise BenchError("virtscope run " + ("ended" if ready else "is not ready after 15 s")
+                    raise BenchError("virtscope run " + ("ended" if ready else "is not ready in time")
                                      + ": " + log.decode(errors="replace").strip()[-500:])
                 log += chunk
             # Whatever it logs from here on must not fill the pipe and block it.
@@ -279,12 +295,12 @@ class Bench:
         process = spawn(WITH_TRACEFS + argv, stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
-            end = time.monotonic() + 20
+            end = time.monotonic() + 20 * self.patience
             while len(programs_of(process.pid)) < programs_n:
                 if process.poll() is not None:
                     raise BenchError(f"{argv[0]} ended: {process.stderr.read().decode()[-300:]}")
                 if time.monotonic() > end:
-                    raise BenchError(f"{argv[0]} has not loaded {programs_n} programs in 20 s")
+                    raise BenchError(f"{argv[0]} has not loaded {programs_n} programs in time")
                 time.sleep(0.05)
             time.sleep(0.3)
             yield process
@@ -296,10 +312,10 @@ class Bench:
     def measure(self, pid, work, slices=None):
         """Runs work() in slices beside the empty programs; work() returns how
         many units it did.  Returns (programs, empties, [Slice])."""
-        programs = describe_programs(programs_of(pid))
+        programs = self.describe(programs_of(pid))
         if not programs:
             raise BenchError(f"process {pid} holds no BPF program")
-        kinds = {kind for _, kind, _ in programs.values()} & {"tp_btf", "raw_tp", "tp"}
+        kinds = {kind for _, kind, _ in programs.values()} & self.KINDS
         taken = []
         with self.empties(kinds) as empties:
             work()  # warms caches and lets adaptive sampling settle
@@ -367,6 +383,7 @@ class Bench:
 
     def add(self, figure, value, unit, budget=None, ratio=None):
         # A figure with a budget that could not be measured has not met it.
+        budget = budget if self.BUDGETS else None
         self.rows.append({"figure": figure, "value": value, "unit": unit, "budget": budget, "ratio": ratio,
                           "met": None if budget is None else value is not None and value <= budget})
 
@@ -536,7 +553,7 @@ class Bench:
         # that alone doubles what a program costs.  So the tools take turns,
         # and ratios are formed within a turn.
         turns, slices = (1, 3) if self.quick else (3, 3)
-        for depth in (16,) if self.quick else (1, 4, 16):
+        for depth in self.depths:
             say(f"disk {device}, fio randread, queue depth {depth}")
             ours, theirs = [], {label: [] for label, _ in tools}
             with self.fio(device, depth) as fio:
@@ -555,13 +572,24 @@ class Bench:
                 ratio = median([x / y for x, y in zip(values, ours) if x and y and y >= 1])
                 self.add(f"{label}: request at depth {depth}, net", median(values), "ns", ratio=ratio)
 
-    def check_disk_seen(self):
+    def report(self):
+        """VMs by name, of the daemon that runs."""
         text = subprocess.run([self.options.virtscope, "report", "--json", "--duration", "0.5", "--control",
-                               os.path.join(self.tmp, "control")], capture_output=True, timeout=15, check=False).stdout
+                               os.path.join(self.tmp, "control")], capture_output=True, timeout=15 * self.patience,
+                              check=False).stdout
         try:
-            vms = {vm["name"]: vm for vm in json.loads(text)["vms"]}
+            return {vm["name"]: vm for vm in json.loads(text)["vms"]}
         except (ValueError, KeyError) as error:
             raise BenchError(f"virtscope report --json gave no report: {error}") from error
+
+    def count_vms(self):
+        return sum(name.startswith("fleet") for name in self.report())
+
+    def folder(self):
+        return tempfile.TemporaryDirectory(dir=self.tmp)
+
+    def check_disk_seen(self):
+        vms = self.report()
         if not any(disk["ops"]["read"]["count"] for disk in vms.get("bench-disk", {}).get("disks", [])):
             raise BenchError("virtscope does not see fio's requests as those of bench-disk")
 
@@ -639,6 +667,7 @@ def main():
             say(f"bench: {name} is not installed; run scripts/setup")
             return 1
 
+    from fleet import run_fleet  # here: it imports this file
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     start = time.monotonic()
     try:
@@ -651,6 +680,8 @@ def main():
             bench.run_network()
             bench.run_on_off()
             bench.run_disk()
+            if options.virtscope:
+                run_fleet(bench, (100,) if options.quick else (100, 1000))
     except BenchError as error:
         say(f"bench: {error}")
         return 1
@@ -667,4 +698,6 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # As a module: what fleet.py raises is then what is caught here.
+    import bench as module
+    sys.exit(module.main())

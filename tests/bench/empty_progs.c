@@ -2,6 +2,9 @@
 /*
  * Attaches and detaches the empty programs on command.
  *
+ * With the argument --vhost also those of tier 2 (types fentry, fexit, kprobe and
+ * kretprobe), as far as the loaded vhost modules have the functions.
+ *
  * Reads commands from stdin, answers one line each on stdout:
  *   attach TYPE...   TYPE is tp_btf, raw_tp or tp; answers a JSON list of
  *                    {"id","type","hook"}; a hook that this kernel lacks is
@@ -47,11 +50,15 @@ static bool has_prefix(const char *text, const char *prefix)
 
 static const char *prog_type(const struct bpf_program *prog)
 {
+	static const char *const types[] = { "tp_btf", "raw_tp", "fentry", "fexit",
+					     "kprobe", "kretprobe", "tp" };
 	const char *section = bpf_program__section_name(prog);
 
-	if (has_prefix(section, "tp_btf/"))
-		return "tp_btf";
-	return has_prefix(section, "raw_tp/") ? "raw_tp" : "tp";
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (has_prefix(section, types[i]) &&
+		    section[strlen(types[i])] == '/')
+			return types[i];
+	return "?";
 }
 
 static const char *prog_hook(const struct bpf_program *prog)
@@ -103,7 +110,33 @@ static void attach_some(struct empty_bpf *skel, char *const *wanted)
 	printf("]\n");
 }
 
-int main(void)
+/*
+ * Has the programs of tier 2 loaded that this kernel can have: a function that
+ * is not there fails the load of all.
+ */
+static void want_vhost(struct empty_bpf *skel)
+{
+	bool types = access("/sys/kernel/btf/vhost_net", R_OK) == 0;
+	FILE *file = fopen("/proc/kallsyms", "re");
+	struct bpf_program *prog;
+	char line[512], name[128];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%*s %*s %127s", name) != 1)
+			continue;
+		bpf_object__for_each_program(prog, skel->obj)
+			if (!strcmp(prog_hook(prog), name) &&
+			    (types || prog_type(prog)[0] == 'k'))
+				bpf_program__set_autoload(prog, true);
+	}
+	if (file)
+		fclose(file);
+	bpf_object__for_each_program(prog, skel->obj)
+		if (!strcmp(prog_type(prog), "raw_tp"))
+			bpf_program__set_autoload(prog, true);
+}
+
+int main(int argc, char **argv)
 {
 	struct empty_bpf *skel;
 	struct bpf_program *prog;
@@ -120,6 +153,8 @@ int main(void)
 			strerror(errno));
 		return 1;
 	}
+	if (argc > 1 && !strcmp(argv[1], "--vhost"))
+		want_vhost(skel);
 	btf = btf__load_vmlinux_btf();
 	bpf_object__for_each_program(prog, skel->obj) {
 		char name[128];

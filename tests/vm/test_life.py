@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from guest import virsh
-from lab import backing_disk, sh, wait_for
-from probe import VIRTSCOPE, Report, map_entries, run, validate
+from guest import Guest, virsh
+from lab import backing_disk, wait_for
+from probe import Report, map_rows, run, validate
 
 SOON_S = 30
 TELL_S = 8      # vm.start waits 10 s for libvirt's word
@@ -17,7 +17,6 @@ TELL_S = 8      # vm.start waits 10 s for libvirt's word
 @pytest.fixture(scope="module")
 def two_pairs(libvirtd, initrd, bridge, guest_numbers):
     """A guest with two CPUs and two queue pairs; one that has ended is replaced."""
-    from guest import Guest
     made = []
 
     def get():
@@ -46,26 +45,24 @@ def ask_now(virtscope, seconds=0.1):
     return report
 
 
-def dump(virtscope, name):
-    """{key: value} of one of the daemon's maps, as hexadecimal numbers."""
-    maps = [m["id"] for m in json.loads(sh("bpftool", "-j", "map", "show"))
-            if m.get("name") == name and virtscope.pid in {p["pid"] for p in m.get("pids", [])}]
-    return [row for number in maps for row in json.loads(sh("bpftool", "-j", "map", "dump", "id", number))]
-
-
 def number(octets, at=0):
     return int.from_bytes(bytes(int(o, 16) for o in octets[at:at + 4]), "little")
 
 
-def row_counts(virtscope, pid, slots={}):
-    """{map: rows of the VM in it}; a VM's number is looked up while it is there."""
-    for row in dump(virtscope, "vs_task"):
-        if number(row["key"]) == pid:
-            slots[pid] = [number(row["value"]), number(row["value"], 4)]
-    return {"vs_task": sum(number(r["key"]) == pid for r in dump(virtscope, "vs_task")),
-            "vs_disk": sum([number(r["key"]), number(r["key"], 4)] == slots[pid] for r in dump(virtscope, "vs_disk")),
-            "vs_cgroup": sum([number(r["value"]), number(r["value"], 4)] == slots[pid] for r in dump(virtscope, "vs_cgroup")),
-            "vs_virtq": sum(n for (name, _), n in map_entries(virtscope.pid).items() if name == "vs_virtq")}
+def vm_ref(virtscope, pid):
+    """What the maps call a VM: slot and generation."""
+    [row] = [r for r in map_rows(virtscope.pid, "vs_task") if number(r["key"]) == pid]
+    return number(row["value"]), number(row["value"], 4)
+
+
+def row_counts(virtscope, pid, ref):
+    """{map: rows of this VM in it}"""
+    def rows(name, part):
+        return sum((number(r[part]), number(r[part], 4)) == ref for r in map_rows(virtscope.pid, name))
+    return {"vs_task": sum(number(r["key"]) == pid for r in map_rows(virtscope.pid, "vs_task")),
+            "vs_cgroup": rows("vs_cgroup", "value"), "vs_disk": rows("vs_disk", "key"),
+            # The other guest is idle: it has none.
+            "vs_virtq": len(map_rows(virtscope.pid, "vs_virtq"))}
 
 
 def test_each_queue_pair_has_its_own_worker_and_packets(two_pairs, look):
@@ -94,7 +91,8 @@ def test_destroyed_under_load_its_last_figures_are_told_and_no_rows_are_left(two
     guest.begin(f"(while :; do dd if=/dev/vda of=/dev/null bs=4k iflag=direct 2>/dev/null; done) & {guest.send_command(0)}")
     wait_for("load", lambda: guest.domblkstat()["rd_req"] > blk["rd_req"] + 50 and
              guest.domifstat()["tx_packets"] > net["tx_packets"] + 500, SOON_S, 0.2)
-    used = row_counts(virtscope, pid)
+    ref = vm_ref(virtscope, pid)
+    used = row_counts(virtscope, pid, ref)
     assert all(used.values()), used
     told = guest.domifstat(), guest.domblkstat()
     virsh("destroy", guest.name)
@@ -110,7 +108,7 @@ def test_destroyed_under_load_its_last_figures_are_told_and_no_rows_are_left(two
     assert sent >= told[0]["tx_packets"] - net["tx_packets"] > 0
     assert ops["read"]["count"] >= told[1]["rd_req"] - blk["rd_req"] > 0
     assert [v["name"] for v in ask_now(virtscope)["vms"]] == [shared_guest.name]
-    left = row_counts(virtscope, pid)
+    left = row_counts(virtscope, pid, ref)
     assert not any(left.values()), left
 
 

@@ -10,8 +10,9 @@ SOON_S = 20     # the guest has to see it, or to let go of it
 
 
 def only_expected_losses(report):
-    """A packet whose place in the sample table is taken is no loss of a figure."""
-    lost = {k: v for k, v in report["self"]["lost"].items() if v and k not in ("sample_collision", "dev_stale")}
+    """Of these none costs a figure of the guest; a request of the host's may have begun before the probe."""
+    harmless = ("sample_collision", "dev_stale", "rq_untracked")
+    lost = {k: v for k, v in report["self"]["lost"].items() if v and k not in harmless}
     assert not lost, lost
 
 

@@ -13,7 +13,7 @@ from probe import Report, map_rows, run, validate
 SOON_S = 30
 # vm.start waits 10 s for libvirt's word, which comes when the memory has been read; then it tells what the command
 # line looks like: migrated_in.
-TELL_S = 5
+TELL_S = 9
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +133,8 @@ def test_saved_and_restored_it_goes_on_under_its_name(shared_guest, daemon, look
     assert start["data"]["cause"] == "restored" or took > TELL_S
     assert guest.pid != pid and guest.run("echo alive").strip() == "alive"
     tap = guest.taps[0]
+    # It announces itself to the switches first.
+    wait_for("silence", lambda: guest.domifstat() == (time.sleep(1.5), guest.domifstat())[1], SOON_S)
     one = look("--control", virtscope.control, standalone=False)
     before = guest.domifstat()
     assert guest.send(250) == 250

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """virtscope as a test uses it: one look, the daemon, and what they say."""
+import contextlib
 import functools
 import json
 import os
@@ -204,15 +205,42 @@ def bpf_objects(pid=None):
     return found
 
 
+def _held(pid, key):
+    """Ids in a process's open files: not every bpftool knows owners."""
+    ids = set()
+    for path in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            ids |= {int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith(key)}
+    return ids
+
+
+def programs_of(pid):
+    """Names of the programs that a process holds."""
+    ids = _held(pid, "prog_id:")
+    shown = sh("bpftool", "-j", "prog", "show", check=False)    # one that goes meanwhile is no error
+    return [p.get("name", "") for p in (json.loads(shown) if shown.startswith("[") else []) if p.get("id") in ids]
+
+
+def maps_of(pid):
+    """[(name, id, type)] of the maps that a process holds."""
+    ids = _held(pid, "map_id:")
+    return [(m.get("name", ""), m["id"], m["type"]) for m in json.loads(sh("bpftool", "-j", "map", "show")) if m["id"] in ids]
+
+
+def map_rows(pid, name):
+    """[{"key": octets, "value": octets, …}] of one map of a process."""
+    return [row for its, number, _ in maps_of(pid) if its == name
+            for row in json.loads(sh("bpftool", "-j", "map", "dump", "id", number))]
+
+
 def map_entries(pid):
     """{(name, id): number of entries} of the hash maps of one process."""
     found = {}
-    for row in json.loads(sh("bpftool", "-j", "map", "show")):
-        if pid not in {p["pid"] for p in row.get("pids", [])} or "hash" not in row["type"]:
-            continue
-        dump = sh("bpftool", "-j", "map", "dump", "id", row["id"], check=False)
-        if dump:
-            found[(row["name"], row["id"])] = len(json.loads(dump))
+    for name, number, kind in maps_of(pid):
+        if "hash" in kind:
+            dump = sh("bpftool", "-j", "map", "dump", "id", number, check=False)
+            if dump:
+                found[(name, number)] = len(json.loads(dump))
     return found
 
 

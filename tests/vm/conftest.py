@@ -11,7 +11,7 @@ import pytest
 
 pytest.register_assert_rewrite("guest")
 
-from guest import RUN, Bridge, Guest, Libvirtd, make_initrd   # noqa: E402
+from guest import RUN, Bridge, Guest, Host, Libvirtd, make_initrd   # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,6 +47,11 @@ def bridge(machine):
     bridge = Bridge()
     yield bridge
     bridge.remove()
+
+
+@pytest.fixture(scope="session")
+def host(machine):
+    return Host()
 
 
 @pytest.fixture(scope="session")

@@ -17,13 +17,14 @@ import time
 import uuid
 from xml.sax.saxutils import escape
 
-from lab import ROOT, sh, wait_for
+from lab import ROOT, Netns, sh, wait_for
 
 KERNEL = pathlib.Path(os.environ.get("VS_KERNEL", "/nonexistent"))
 DISK_ROOT = pathlib.Path(os.environ.get("VS_DISK", "/nonexistent"))
 RUN = pathlib.Path("/run/vst")
 BOOT_S = 180    # 15 s when the machine has the host to itself
 REPLY_S = 120
+VIRSH_S = 120
 DISCARD_PORT = 9
 # Seen under emulation on the way to the first command: 10 s less with quiet, and no timer calibration.
 CMDLINE = ("console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check "
@@ -38,6 +39,11 @@ DISK = """
 <disk type='file' device='disk'>
   <driver name='qemu' type='raw' cache='none' io='native'/>
   <source file='{image}'/><target dev='{target}' bus='virtio'/>
+</disk>"""
+DISK_BLOCK = """
+<disk type='block' device='disk'>
+  <driver name='qemu' type='raw' cache='none' io='native'/>
+  <source dev='{device}'/><target dev='{target}' bus='virtio'/>
 </disk>"""
 # 'pc' without USB, HPET and option ROMs is the fastest to boot here; q35 takes 15 % more, microvm is no faster.
 DOMAIN = """
@@ -66,12 +72,14 @@ DOMAIN = """
 
 
 def virsh(*argv, check=True):
-    return sh("virsh", "-q", "-c", "qemu:///system", *argv, check=check)
+    return sh("virsh", "-q", "-c", "qemu:///system", *argv, check=check, timeout=VIRSH_S)
 
 
 class Libvirtd:
+    script = ROOT / "tests" / "vm" / "libvirt-up"
+
     def up(self):
-        sh(ROOT / "tests" / "vm" / "libvirt-up")
+        sh(self.script)
 
     @property
     def pid(self):
@@ -82,6 +90,22 @@ class Libvirtd:
         pid = self.pid
         sh("kill", f"-{signal}", pid)
         wait_for("libvirtd's end", lambda: not pathlib.Path(f"/proc/{pid}").exists(), 30)
+
+
+class Host(Netns):
+    """The machine's own network namespace: the taps of libvirt's guests are in there."""
+
+    def __init__(self):
+        super().__init__("host")
+
+    def exec(self, *argv, **kw):
+        return sh(*argv, **kw)
+
+    def ip(self, *argv):
+        return sh("ip", *argv)
+
+    def tc(self, *argv):
+        return sh("tc", *argv)
 
 
 class Bridge:
@@ -129,6 +153,8 @@ class Guest:
         self.agent = RUN / f"{name}.agent"
         self.took = {}
         self.file = None
+        self.kept = RUN / f"{name}.xml"
+        self.device = RUN / f"{name}-device.xml"
 
     def make_image(self, index, mib):
         path = DISK_ROOT / f"{self.name}-{index}.img"
@@ -156,10 +182,11 @@ class Guest:
 
     def start(self):
         RUN.mkdir(exist_ok=True)
-        path = RUN / f"{self.name}.xml"
-        path.write_text(self.xml())
+        self.kept.write_text(self.xml())
         begin = time.monotonic()
-        virsh("create", path)
+        # Defined, not only created: libvirt saves no domain that it would forget.
+        virsh("define", self.kept)
+        virsh("start", self.name)
         self.took["create"] = time.monotonic() - begin
         self.connect()
         line = self.file.readline()
@@ -211,17 +238,22 @@ class Guest:
         out = self.run(f"ping -q -c {count} -s {size} -i {interval_s} {self.bridge.address}")
         return int(re.search(r"(\d+) packets received", out)[1])
 
-    def send(self, count, size=100, delay_ns=0):
+    def send(self, count, **kw):
         """Sends count frames of size bytes to the host with the guest kernel's generator, returns how many left."""
-        lines = ["rem_device_all", "add_device eth0"]
+        out = self.run(self.send_command(count, **kw))
+        return int(re.search(r"sofar: (\d+)", out)[1])
+
+    def send_command(self, count, size=100, delay_ns=0, dev="eth0", queue=0):
+        """0: endless."""
+        lines = ["rem_device_all", f"add_device {dev}"]
         script = [f"echo {line} > /proc/net/pktgen/kpktgend_0" for line in lines]
         lines = [f"count {count}", f"pkt_size {size - 4}", f"delay {delay_ns}", f"dst {self.bridge.address}",
                  f"src_min {self.address}", f"src_max {self.address}", f"dst_mac {self.bridge.mac}",
-                 f"udp_dst_min {DISCARD_PORT}", f"udp_dst_max {DISCARD_PORT}"]
-        script += [f"echo {line} > /proc/net/pktgen/eth0" for line in lines]
-        script += ["echo start > /proc/net/pktgen/pgctrl", "cat /proc/net/pktgen/eth0"]
-        out = self.run(" && ".join(script))
-        return int(re.search(r"sofar: (\d+)", out)[1])
+                 f"udp_dst_min {DISCARD_PORT}", f"udp_dst_max {DISCARD_PORT}",
+                 f"queue_map_min {queue}", f"queue_map_max {queue}"]
+        script += [f"echo {line} > /proc/net/pktgen/{dev}" for line in lines]
+        script += ["echo start > /proc/net/pktgen/pgctrl", f"cat /proc/net/pktgen/{dev}"]
+        return " && ".join(script)
 
     def read(self, count, size="4k", skip=0, disk="vda"):
         """count requests of size bytes, past the guest's cache."""
@@ -230,6 +262,25 @@ class Guest:
     def write(self, count, size="4k", seek=0, disk="vda", fsync=False):
         conv = "conv=notrunc,fsync" if fsync else "conv=notrunc"
         self.run(f"dd if=/dev/zero of=/dev/{disk} bs={size} count={count} seek={seek} oflag=direct {conv} 2>/dev/null")
+
+    # What is done to it.
+
+    def plug(self, xml):
+        self.device.write_text(xml)
+        virsh("attach-device", self.name, self.device, "--live")
+
+    def unplug(self, xml):
+        """Returns when it is asked for: the guest has to agree."""
+        self.device.write_text(xml)
+        virsh("detach-device", self.name, self.device, "--live")
+
+    @contextlib.contextmanager
+    def paused(self):
+        virsh("suspend", self.name)
+        try:
+            yield
+        finally:
+            virsh("resume", self.name)
 
     # What libvirt and the kernel say about it.
 
@@ -261,11 +312,20 @@ class Guest:
         out = virsh("domblkstat", self.name, disk)
         return {key: int(value) for _, key, value in (line.split() for line in out.splitlines() if line)}
 
+    def vcpu_tids(self):
+        return sorted(tid for tid, name in self.threads().items() if re.fullmatch(r"CPU \d+/KVM", name))
+
+    def kvm_stats(self):
+        """KVM's counters of it, from debugfs."""
+        [folder] = pathlib.Path("/sys/kernel/debug/kvm").glob(f"{self.pid}-*")
+        return {p.name: int(p.read_text()) for p in folder.iterdir() if p.is_file() and "exit" in p.name}
+
     def state(self):
-        return virsh("domstate", self.name).strip()
+        return virsh("domstate", self.name, check=False).strip()
 
     def end(self):
         virsh("destroy", self.name, check=False)
+        virsh("undefine", self.name, "--managed-save", check=False)
         if self.file:
             self.file.close()
             self.socket.close()

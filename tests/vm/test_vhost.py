@@ -4,7 +4,6 @@
 Under emulation times are slow and noisy: counts are exact here, times are
 compared with each other only.
 """
-import json
 import os
 import pathlib
 import subprocess
@@ -17,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from vhost import vhost_vm   # noqa: E402
 from lab import Lab, sh, wait_for   # noqa: E402
-from probe import Daemon, Look, map_entries, rows   # noqa: E402
+from probe import Daemon, Look, map_entries, programs_of, rows   # noqa: E402
 
 FORMS = {"fentry": [], "kprobe": ["--deny-hook", "fentry"]}
 TRACEPOINTS = ["--deny-hook", "fentry", "--deny-hook", "kprobe"]
@@ -272,11 +271,7 @@ def test_by_tracepoints_a_worker_shows_its_packets_and_its_wait_for_a_cpu(lab, l
 
 
 def vhost_programs(pid):
-    """Names of the probe's programs; one that goes while it is looked at is no error."""
-    shown = sh("bpftool", "-j", "prog", "show", check=False)
-    rows = json.loads(shown) if shown.startswith("[") else []
-    return [r["name"] for r in rows if r.get("name", "").startswith("vs_vq_") and
-            pid in {p["pid"] for p in r.get("pids", [])}]
+    return [name for name in programs_of(pid) if name.startswith("vs_vq_")]
 
 
 def attached(virtscope):

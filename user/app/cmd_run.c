@@ -128,11 +128,12 @@ static uint64_t recursion_misses(const struct vs_self_sample *self)
 static void tell_loss(struct daemon *d, const char *reason, const char *help, uint64_t now,
 		      uint64_t *told)
 {
-	uint64_t n = now - *told;
+	/* Programs that were detached take their counts with them. */
+	uint64_t n = now > *told ? now - *told : 0;
 
 	*told = now;
 	if (n)
-		emit(d, "self.lost", "warning", NULL,
+		emit(d, "self.lost", strcmp(reason, "events") == 0 ? "error" : "warning", NULL,
 		     json_pack("{s:s,s:I,s:s}", "reason", reason, "count", (json_int_t)n, "help",
 			       help));
 }

@@ -340,6 +340,9 @@ static json_t *self(const struct vs_sample *a, const struct vs_sample *b)
 		for (uint32_t k = 0; k < o->programs_n; k++)
 			if (strcmp(o->programs[k].name, p->name) == 0)
 				was = o->programs[k];
+		/* attached anew since: another program of the same name */
+		if (p->run_cnt < was.run_cnt || p->recursion_misses < was.recursion_misses)
+			was = (struct vs_program_sample){ 0 };
 		recursion += p->recursion_misses - was.recursion_misses;
 		(void)json_object_set_new(
 			programs, p->name,

@@ -404,7 +404,7 @@ struct vs_task_row {
 	__u32 tgid;
 	__u32 tid;
 	__u32 flags; /* PF_* */
-	__u32 pad;
+	__u32 waits_on; /* CPU + 1 on which it waits at this moment; 0: it does not */
 	char comm[16];
 };
 VS_ASSERT_SIZE(struct vs_task_row, 80);

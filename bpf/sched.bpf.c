@@ -193,12 +193,12 @@ static __always_inline int on_switch(bool preempt, struct task_struct *prev,
 		note(c, prev, 0, typed);
 	note(c, next, now, typed);
 	explain_one(c, cpu, now);
-	if (preempt || vs_task_state(prev, typed) == 0) {
-		t = watched(vs_read(typed, prev, pid), &index);
-		if (t) {
-			t->wait_ns = t->told_ns = now;
-			settle(t, index, cpu);
-		}
+	t = watched(vs_read(typed, prev, pid), &index);
+	if (t && (preempt || vs_task_state(prev, typed) == 0)) {
+		t->wait_ns = t->told_ns = now;
+		settle(t, index, cpu);
+	} else if (t) {
+		t->wait_ns = 0; /* user space took it for waiting when it began to look */
 	}
 	t = watched(vs_read(typed, next, pid), &index);
 	if (t && t->wait_ns) {

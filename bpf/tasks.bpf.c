@@ -64,6 +64,7 @@ int vs_tasks(struct bpf_iter__task *ctx)
 	struct task_struct *t = ctx->task;
 	struct vs_task_row row = {};
 	struct vs_vm_ref *vm;
+	__u64 waited;
 
 	if (!t)
 		return 0;
@@ -76,7 +77,12 @@ int vs_tasks(struct bpf_iter__task *ctx)
 	row.flags = t->flags;
 	row.start_ns = t->start_time;
 	row.run_ns = t->se.sum_exec_runtime;
-	row.run_delay_ns = t->sched_info.run_delay + waiting(t);
+	row.run_delay_ns = t->sched_info.run_delay;
+	waited = waiting(t);
+	if (waited) {
+		row.run_delay_ns += waited;
+		row.waits_on = BPF_CORE_READ(t, se.cfs_rq, rq, cpu) + 1;
+	}
 	row.slices = t->sched_info.pcount;
 	row.guest_ns = t->gtime;
 	bpf_probe_read_kernel(row.comm, sizeof(row.comm), t->comm);

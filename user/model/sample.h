@@ -124,6 +124,7 @@ struct vs_thread_sample {
 	uint64_t vm_uid;
 	uint64_t start_ns; /* with the tid, its identity; 0: not known */
 	uint64_t run_ns, run_delay_ns, slices;
+	uint32_t waits_on; /* CPU + 1 where it waits at this moment; 0: it does not, or unknown */
 	uint32_t tid;
 	uint16_t role;
 	int16_t index; /* of a vCPU; -1: not known, or not one */

@@ -192,6 +192,13 @@ static int watch(struct vs_deep *d, const struct vs_thread_sample *t)
 	memcpy(w->name, t->name, sizeof(w->name));
 	HASH_ADD(hh, d->watched, tid, sizeof(w->tid), w);
 	d->rows[w->index].tid = w->tid;
+	/* A wait under way began before the window: what is left of it counts. By
+	 * now it may have got its CPU; then its next switch says so. */
+	if (t->waits_on) {
+		d->rows[w->index].cpu = t->waits_on - 1;
+		d->rows[w->index].told_ns = vs_clock_mono_ns();
+		d->rows[w->index].wait_ns = d->rows[w->index].told_ns;
+	}
 	if (bpf_map_update_elem(bpf_map__fd(d->skel->maps.vs_watch), &w->tid, &w->index, BPF_ANY))
 		return 1;
 	return 0;

@@ -141,6 +141,7 @@ static void on_task(void *data, const struct vs_task_row *row)
 				      .run_ns = row->run_ns,
 				      .run_delay_ns = row->run_delay_ns,
 				      .slices = row->slices,
+				      .waits_on = row->waits_on,
 				      .tid = row->tid };
 
 	if (!vm || vm->gen != row->vm.gen)

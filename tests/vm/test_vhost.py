@@ -15,37 +15,11 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from vhost import vhost_vm   # noqa: E402
-from lab import Lab, sh, wait_for   # noqa: E402
-from probe import Daemon, Look, map_entries, programs_of, rows   # noqa: E402
+from lab import sh, wait_for   # noqa: E402
+from probe import map_entries, programs_of, rows   # noqa: E402
 
 FORMS = {"fentry": [], "kprobe": ["--deny-hook", "fentry"]}
 TRACEPOINTS = ["--deny-hook", "fentry", "--deny-hook", "kprobe"]
-
-
-@pytest.fixture
-def lab(request, tmp_path):
-    tmp_path.chmod(0o755)
-    lab = Lab(request.node.nodeid, tmp_path)
-    with lab.undo:
-        yield lab
-
-
-@pytest.fixture
-def look(lab):
-    def start(*args, **kw):
-        process = Look(*args, **kw)
-        lab.undo.callback(process.end)
-        return process.ready()
-    return start
-
-
-@pytest.fixture
-def daemon(lab):
-    def start(*args, **kw):
-        process = Daemon(lab.scratch, *args, **kw)
-        lab.undo.callback(process.end)
-        return process.ready()
-    return start
 
 
 @pytest.fixture(params=FORMS, ids=str)
@@ -279,7 +253,7 @@ def attached(virtscope):
     wait_for("the probe to be attached", lambda: len(vhost_programs(virtscope.pid)) >= 9, 120, step_s=0.5)
 
 
-def test_vhost_net_may_be_loaded_after_the_daemon_and_unloaded_under_it(lab, daemon):
+def test_vhost_net_may_be_loaded_after_the_daemon_and_unloaded_under_it(lab, daemon, look):
     sh("modprobe", "-r", "vhost_net")
     lab.undo.callback(sh, "modprobe", "vhost_net")
     virtscope = daemon()
@@ -288,10 +262,9 @@ def test_vhost_net_may_be_loaded_after_the_daemon_and_unloaded_under_it(lab, dae
     sh("modprobe", "vhost_net")
     vm = vhost_vm(lab, ns, ["t0"])
     attached(virtscope)
-    look = Look("--control", virtscope.control, standalone=False).ready()
-    lab.undo.callback(look.end)
+    ask = look("--control", virtscope.control, standalone=False)
     vm.do("send", count=400)
-    assert queue(look.finish(), vm, "t0", "tx")["buffers"] == 400
+    assert queue(ask.finish(), vm, "t0", "tx")["buffers"] == 400
     vm.quit()
     # Kept for a minute in case of the next VM, then let go.
     wait_for("the module to be unloaded", lambda: subprocess.run(
@@ -301,31 +274,29 @@ def test_vhost_net_may_be_loaded_after_the_daemon_and_unloaded_under_it(lab, dae
     sh("modprobe", "vhost_net")
     again = vhost_vm(lab, ns, ["t1"])
     attached(virtscope)
-    look = Look("--control", virtscope.control, standalone=False).ready()
-    lab.undo.callback(look.end)
+    ask = look("--control", virtscope.control, standalone=False)
     again.do("send", count=500)
-    assert queue(look.finish(), again, "t1", "tx")["buffers"] == 500
+    assert queue(ask.finish(), again, "t1", "tx")["buffers"] == 500
 
 
-def test_destroyed_under_load_it_is_told_of_and_leaves_no_rows(lab, daemon):
+def test_destroyed_under_load_it_is_told_of_and_leaves_no_rows(lab, daemon, look):
     virtscope = daemon()
     ns = lab.netns()
     vm = vhost_vm(lab, ns, ["t0"])
     virtscope.event("vnic.attach", vm, timeout_s=10)
     attached(virtscope)
-    look = Look("--control", virtscope.control, standalone=False).ready()
-    lab.undo.callback(look.end)
+    ask = look("--control", virtscope.control, standalone=False)
     vm.do("send", ms=20000, background=1)
     time.sleep(1)
     vm.process.kill()
     virtscope.event("vm.stop", vm, timeout_s=10)
-    report = look.finish()
+    report = ask.finish()
     row = report.vm(vm)
     assert row["running"] is False
     assert queue(report, vm, "t0", "tx")["buffers"] > 0
 
     def left():
         return [n for (name, _), n in map_entries(virtscope.pid).items() if name == "vs_virtq" and n]
-    look = Look("--control", virtscope.control, standalone=False).ready()
-    assert all(v["pid"] != vm.pid for v in look.finish()["vms"])
+    ask = look("--control", virtscope.control, standalone=False)
+    assert all(v["pid"] != vm.pid for v in ask.finish()["vms"])
     assert not left()

@@ -2,10 +2,10 @@
 #include "discover/files.h"
 
 #include "base/cleanup.h"
+#include "discover/iter.h"
 #include "discover/netns.h"
 #include "discover/proc.h"
 
-#include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -17,31 +17,16 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-static int scan_iterator(int iter_fd, vs_files_fn fn, void *data)
+struct scan {
+	vs_files_fn fn;
+	void *data;
+};
+
+static void on_row(void *data, const void *row)
 {
-	vs_autoclose int fd = bpf_iter_create(iter_fd);
-	struct vs_file rows[64];
-	size_t have = 0;
+	const struct scan *s = data;
 
-	if (fd < 0)
-		return fd;
-	for (;;) {
-		ssize_t n = read(fd, (char *)rows + have, sizeof(rows) - have);
-		size_t whole;
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			continue; /* the kernel asks to come again after a long stretch */
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return 0;
-		have += (size_t)n;
-		whole = have / sizeof(rows[0]);
-		for (size_t i = 0; i < whole; i++)
-			fn(data, &rows[i]);
-		have -= whole * sizeof(rows[0]);
-		memmove(rows, &rows[whole], have);
-	}
+	s->fn(s->data, row);
 }
 
 #ifndef TUNGETDEVNETNS
@@ -79,14 +64,9 @@ static int identify_tap(uint32_t pid, uint32_t fd, struct vs_file *row)
 	return r ? r : (row->ifindex ? 0 : -ENODEV);
 }
 
-struct walk {
-	vs_files_fn fn;
-	void *data;
-};
-
 static void walk_process(void *data, uint32_t pid)
 {
-	struct walk *w = data;
+	struct scan *w = data;
 	char path[64], target[64];
 	vs_autodir DIR *dir = NULL;
 	struct dirent *e;
@@ -115,9 +95,9 @@ static void walk_process(void *data, uint32_t pid)
 
 int vs_files_scan(int iter_fd, vs_files_fn fn, void *data)
 {
-	struct walk w = { .fn = fn, .data = data };
+	struct scan s = { .fn = fn, .data = data };
 
 	if (iter_fd >= 0)
-		return scan_iterator(iter_fd, fn, data);
-	return vs_proc_each(walk_process, &w);
+		return vs_iter_read(iter_fd, sizeof(struct vs_file), on_row, &s);
+	return vs_proc_each(walk_process, &s);
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "probe/tasks.h"
 
-#include "base/cleanup.h"
+#include "discover/iter.h"
 
 #include "tasks.skel.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
-#include <string.h>
+#include <stdlib.h>
 
 struct vs_tasks {
 	struct tasks_bpf *skel;
@@ -49,32 +50,24 @@ void vs_tasks_close(struct vs_tasks **tasks)
 	*tasks = NULL;
 }
 
+struct reader {
+	void (*fn)(void *data, const struct vs_task_row *row);
+	void *data;
+};
+
+static void on_row(void *data, const void *row)
+{
+	const struct reader *r = data;
+
+	r->fn(r->data, row);
+}
+
 int vs_tasks_read(const struct vs_tasks *tasks, void (*fn)(void *data, const struct vs_task_row *row),
 		  void *data)
 {
-	vs_autoclose int fd = bpf_iter_create(bpf_link__fd(tasks->attached.link));
-	struct vs_task_row rows[128];
-	size_t have = 0;
+	struct reader r = { fn, data };
 
-	if (fd < 0)
-		return fd;
-	for (;;) {
-		ssize_t n = read(fd, (char *)rows + have, sizeof(rows) - have);
-		size_t whole;
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			continue; /* the kernel asks to come again after a long stretch */
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return 0;
-		have += (size_t)n;
-		whole = have / sizeof(rows[0]);
-		for (size_t i = 0; i < whole; i++)
-			fn(data, &rows[i]);
-		have -= whole * sizeof(rows[0]);
-		memmove(rows, &rows[whole], have);
-	}
+	return vs_iter_read(bpf_link__fd(tasks->attached.link), sizeof(struct vs_task_row), on_row, &r);
 }
 
 void vs_tasks_set_worker(const struct vs_tasks *tasks, uint32_t tid, const struct vs_vm_ref *vm)

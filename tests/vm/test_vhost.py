@@ -14,9 +14,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from vhost import vhost_vm   # noqa: E402
-from lab import sh, wait_for   # noqa: E402
-from probe import map_entries, programs_of, rows   # noqa: E402
+from vhost import attached, queue, vhost_vm   # noqa: E402
+from probe import map_entries, rows   # noqa: E402
 
 FORMS = {"fentry": [], "kprobe": ["--deny-hook", "fentry"]}
 TRACEPOINTS = ["--deny-hook", "fentry", "--deny-hook", "kprobe"]
@@ -25,13 +24,6 @@ TRACEPOINTS = ["--deny-hook", "fentry", "--deny-hook", "kprobe"]
 @pytest.fixture(params=FORMS, ids=str)
 def form(request):
     return FORMS[request.param]
-
-
-def queue(report, vm, tap, direction, index=0):
-    """The row of a virtqueue that ran; one that no worker touched yet has none."""
-    found = [q for q in report.vnic(vm, tap)["vhost"] if q["direction"] == direction and q["queue"] == index]
-    assert len(found) == 1, f"{direction} {index} is not once among {report.vnic(vm, tap)['vhost']}"
-    return found[0]
 
 
 def grown(after, before):
@@ -237,41 +229,6 @@ def test_by_tracepoints_a_worker_shows_its_packets_and_its_wait_for_a_cpu(lab, l
     assert (w["queue"], w["direction"], w["kick_delay_us"], w["ring_depth"]) == (None,) * 4
     assert w["wake_delay_us"]["count"] > 0 and w["busy_ratio"] > 0
     quiet(report)
-
-
-def vhost_programs(pid):
-    return [name for name in programs_of(pid) if name.startswith("vs_vq_")]
-
-
-def attached(virtscope):
-    # Each program waits for the kernel to be quiet; an emulated one takes its time.
-    wait_for("the probe to be attached", lambda: len(vhost_programs(virtscope.pid)) >= 9, 120, step_s=0.5)
-
-
-def test_vhost_net_may_be_loaded_after_the_daemon_and_unloaded_under_it(lab, daemon, look):
-    sh("modprobe", "-r", "vhost_net")
-    lab.undo.callback(sh, "modprobe", "vhost_net")
-    virtscope = daemon()
-    ns = lab.netns()
-    assert not vhost_programs(virtscope.pid)
-    sh("modprobe", "vhost_net")
-    vm = vhost_vm(lab, ns, ["t0"])
-    attached(virtscope)
-    ask = look("--control", virtscope.control, standalone=False)
-    vm.do("send", count=400)
-    assert queue(ask.finish(), vm, "t0", "tx")["buffers"] == 400
-    vm.quit()
-    # Kept for a minute in case of the next VM, then let go.
-    wait_for("the module to be unloaded", lambda: subprocess.run(
-        ["modprobe", "-r", "vhost_net"], capture_output=True).returncode == 0, 90, step_s=1)
-    assert not vhost_programs(virtscope.pid)
-    # And again.
-    sh("modprobe", "vhost_net")
-    again = vhost_vm(lab, ns, ["t1"])
-    attached(virtscope)
-    ask = look("--control", virtscope.control, standalone=False)
-    again.do("send", count=500)
-    assert queue(ask.finish(), again, "t1", "tx")["buffers"] == 500
 
 
 def test_destroyed_under_load_it_is_told_of_and_leaves_no_rows(lab, daemon, look):

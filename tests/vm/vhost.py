@@ -14,6 +14,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
 from lab import HARNESS, Disk, Vm, wait_for   # noqa: E402
+from probe import programs_of   # noqa: E402
 
 TRACEFS = pathlib.Path("/sys/kernel/tracing")
 PF_KTHREAD = 0x00200000
@@ -103,3 +104,19 @@ def calls(lab, function, tids):
     counter = Calls(function, tids)
     lab.undo.callback(counter.end)
     return counter
+
+
+def queue(report, vm, tap, direction, index=0):
+    """The row of a virtqueue that ran; one that no worker touched yet has none."""
+    found = [q for q in report.vnic(vm, tap)["vhost"] if q["direction"] == direction and q["queue"] == index]
+    assert len(found) == 1, f"{direction} {index} is not once among {report.vnic(vm, tap)['vhost']}"
+    return found[0]
+
+
+def vhost_programs(pid):
+    return [name for name in programs_of(pid) if name.startswith("vs_vq_")]
+
+
+def attached(virtscope):
+    # Each program waits for the kernel to be quiet; an emulated one takes its time.
+    wait_for("the probe to be attached", lambda: len(vhost_programs(virtscope.pid)) >= 9, 120, step_s=0.5)

@@ -95,6 +95,19 @@ static int set_control(struct vs_options *o, const char *v)
 	return *v ? 0 : -EINVAL;
 }
 
+static int set_user(struct vs_options *o, const char *v)
+{
+	o->user = v;
+	return *v ? 0 : -EINVAL;
+}
+
+static int set_one_process(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->one_process = true;
+	return 0;
+}
+
 static int set_sample(struct vs_options *o, const char *v)
 {
 	char *end;
@@ -159,6 +172,10 @@ static const struct option options[] = {
 	  "append events to FILE, one JSON object a line (default: -, stdout)", "a path, or -" },
 	{ "control", 0, "PATH", VS_CMD_RUN | VS_CMD_REPORT, set_control,
 	  "the daemon's socket (default " VS_CONTROL_PATH ")", "a path" },
+	{ "user", 0, "NAME", VS_CMD_RUN, set_user,
+	  "what serves the outside becomes this user (default: stays, without capabilities)",
+	  "a user's name" },
+	{ "one-process", 0, NULL, VS_CMD_RUN, set_one_process, NULL, NULL },
 	{ "vm", 0, "NAME=PID", VS_CMD_RUN | VS_CMD_REPORT, set_vm,
 	  "take this process for a VM, whatever it is; up to 64 times", "NAME=PID" },
 	{ "libvirt", 0, "URI", ALL, set_libvirt,
@@ -266,7 +283,7 @@ void vs_options_help(const struct vs_command *command)
 		const struct option *o = &options[i];
 		char left[48];
 
-		if (!(o->commands & command->bit))
+		if (!(o->commands & command->bit) || !o->help)
 			continue;
 		(void)snprintf(left, sizeof(left), "--%s%s%s", o->name, o->arg ? " " : "",
 			       o->arg ? o->arg : "");

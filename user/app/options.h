@@ -17,6 +17,8 @@ struct vs_options {
 	bool help, version;
 	bool json, histogram, standalone, require_bpf;
 	bool deep;
+	bool one_process;
+	const char *user; /* NULL: stay who we are */
 	double duration_s;
 	const char *events;
 	const char *control;

@@ -8,7 +8,8 @@
 #include "detect/burst.h"
 #include "model/event.h"
 #include "serve/control.h"
-#include "sink/sink.h"
+#include "sink/jsonl.h"
+#include "sink/sinks.h"
 #include "source/window.h"
 
 #include <errno.h>
@@ -23,15 +24,14 @@
 struct daemon {
 	struct vs_loop *loop;
 	struct vs_live *live;
-	const struct vs_sink_ops *sink_ops;
-	struct vs_sink *sink;
+	struct vs_sinks *sinks;
 	struct vs_events events;
 	struct vs_burst_detector *bursts;
 	struct vs_control *control;
 	struct vs_tell *tell;
 	struct vs_sample sample;
 	uint64_t lost_told[VS_LOST__N];
-	uint64_t recursion_told, slots_told, sink_lost_told;
+	uint64_t recursion_told, slots_told;
 	uint32_t ticks;
 	struct utsname uts;
 };
@@ -42,8 +42,7 @@ static void daemon_done(struct daemon *d)
 	vs_live_free(&d->live);
 	vs_tell_free(&d->tell);
 	vs_burst_free(&d->bursts);
-	if (d->sink)
-		d->sink_ops->close(&d->sink);
+	vs_sinks_free(&d->sinks);
 	vs_events_close(&d->events);
 	vs_sample_done(&d->sample);
 	vs_loop_free(&d->loop);
@@ -59,7 +58,7 @@ static void emit(void *to, const char *type, const char *severity, const struct 
 
 	if (!event)
 		return;
-	(void)d->sink_ops->emit(d->sink, event);
+	vs_sinks_emit(d->sinks, event);
 	vs_events_commit(&d->events);
 	json_decref(event);
 }
@@ -133,7 +132,7 @@ static void tell_loss(struct daemon *d, const char *reason, const char *help, ui
 
 	*told = now;
 	if (n)
-		emit(d, "self.lost", strcmp(reason, "events") == 0 ? "error" : "warning", NULL,
+		emit(d, "self.lost", "warning", NULL,
 		     json_pack("{s:s,s:I,s:s}", "reason", reason, "count", (json_int_t)n, "help",
 			       help));
 }
@@ -148,8 +147,6 @@ static void tell_losses(struct daemon *d)
 		  recursion_misses(self), &d->recursion_told);
 	tell_loss(d, "slots_full", "a VM or vNIC for which no slot was left", self->slots_full,
 		  &d->slots_told);
-	tell_loss(d, "events", "events that could not be written", d->sink_ops->lost(d->sink),
-		  &d->sink_lost_told);
 }
 
 static void on_tick(void *data, int fd)
@@ -162,6 +159,7 @@ static void on_tick(void *data, int fd)
 	vs_burst_tick(d->bursts, &d->sample, on_burst_due, d);
 	if (++d->ticks % LOST_EVERY_TICKS == 0)
 		tell_losses(d);
+	vs_sinks_tick(d->sinks, vs_clock_mono_ns(), emit, d);
 }
 
 static void cancel_report(void *data, void *request)
@@ -212,6 +210,19 @@ static void tell_degraded(struct daemon *d)
 	}
 }
 
+static int open_sinks(struct daemon *d, const struct vs_options *o)
+{
+	const struct vs_jsonl_options file = { .path = o->events,
+					       .max_bytes = VS_JSONL_MAX_BYTES,
+					       .keep = VS_JSONL_KEEP };
+	bool named = strcmp(o->events, "-") != 0;
+	struct vs_sink *sink = NULL;
+	int r = vs_jsonl_open(&file, &sink);
+
+	return r ? r : vs_sinks_add(d->sinks, named ? "file" : "stdout", named ? o->events : "stdout",
+				    &vs_sink_jsonl, &sink);
+}
+
 static int set_up(struct daemon *d, const struct vs_options *o)
 {
 	const struct vs_live_ops live_ops = { .changed = on_change,
@@ -228,13 +239,12 @@ static int set_up(struct daemon *d, const struct vs_options *o)
 
 	(void)uname(&d->uts);
 	(void)snprintf(seq_path, sizeof(seq_path), "%s.seq", o->control);
-	d->sink_ops = &vs_sink_jsonl;
 	if (vs_loop_new(&d->loop) || vs_loop_catch_signals(d->loop)) {
 		vs_error("make the event loop: %s", strerror(errno));
 		return VS_EXIT_FAILED;
 	}
 	if (vs_tell_new(d->loop, &d->live, emit, d, &d->tell) || vs_burst_new(&d->bursts) || vs_events_open(&d->events, seq_path) ||
-	    d->sink_ops->open(&d->sink, o->events) ||
+	    vs_sinks_new(&d->sinks) || open_sinks(d, o) ||
 	    vs_live_new(d->loop, &o->live, &live_ops, &d->live))
 		return VS_EXIT_FAILED;
 	if (!vs_tier_accepted(vs_live_plan(d->live), o->require_bpf))

@@ -89,6 +89,13 @@ static int set_events(struct vs_options *o, const char *v)
 	return *v ? 0 : -EINVAL;
 }
 
+static int set_journal(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->journal = true;
+	return 0;
+}
+
 static int set_control(struct vs_options *o, const char *v)
 {
 	o->control = v;
@@ -156,7 +163,9 @@ static const struct option options[] = {
 	{ "standalone", 0, NULL, VS_CMD_REPORT, set_standalone,
 	  "attach own programs even when a daemon is running", NULL },
 	{ "events", 'e', "FILE", VS_CMD_RUN, set_events,
-	  "append events to FILE, one JSON object a line (default: -, stdout)", "a path, or -" },
+	  "append events to FILE, one JSON object a line; -: stdout, the default without --journal",
+	  "a path, or -" },
+	{ "journal", 0, NULL, VS_CMD_RUN, set_journal, "write events to systemd's journal", NULL },
 	{ "control", 0, "PATH", VS_CMD_RUN | VS_CMD_REPORT, set_control,
 	  "the daemon's socket (default " VS_CONTROL_PATH ")", "a path" },
 	{ "vm", 0, "NAME=PID", VS_CMD_RUN | VS_CMD_REPORT, set_vm,
@@ -196,7 +205,6 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->duration_s = 0;
-	ret->events = "-";
 	ret->control = VS_CONTROL_PATH;
 	ret->live.sample_shift = 255;
 	for (int i = 0; i < argc; i++) {
@@ -243,6 +251,8 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 			 command->name, ret->duration_s);
 		return -EINVAL;
 	}
+	if (!ret->events && !ret->journal)
+		ret->events = "-";
 	if (ret->duration_s == 0)
 		ret->duration_s = ret->deep ? 10 : 5;
 	return 0;

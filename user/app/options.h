@@ -18,7 +18,8 @@ struct vs_options {
 	bool json, histogram, standalone, require_bpf;
 	bool deep;
 	double duration_s;
-	const char *events;
+	bool journal;
+	const char *events; /* NULL: to no file */
 	const char *control;
 	int sample_n; /* 0: adapt */
 	int verbosity;

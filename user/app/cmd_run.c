@@ -42,10 +42,10 @@ static json_t *finish_report(void *data, void *request)
 static int set_up(struct vs_daemon *d, const struct vs_options *o)
 {
 	const struct vs_source_listener listener = vs_daemon_listener(d);
-	const struct vs_control_ops control_ops = { .begin = begin_report,
-						    .finish = finish_report,
-						    .cancel = cancel_report,
-						    .data = d };
+	struct vs_control_ops control_ops = { .begin = begin_report,
+					      .finish = finish_report,
+					      .cancel = cancel_report,
+					      .data = d };
 	char seq_path[256];
 
 	(void)uname(&d->uts);
@@ -62,6 +62,7 @@ static int set_up(struct vs_daemon *d, const struct vs_options *o)
 		return VS_EXIT_PERMISSION;
 	if (vs_source_sample(&d->source, false, &d->sample))
 		return VS_EXIT_FAILED;
+	control_ops.memory = d->memory;
 	memcpy(d->lost_told, d->sample.self.lost, sizeof(d->lost_told));
 	if (vs_loop_every(d->loop, VS_DAEMON_TICK_NS, vs_daemon_tick, d) < 0 ||
 	    vs_control_new(d->loop, o->control, &control_ops, &d->control))

@@ -55,7 +55,8 @@ static int set_up(struct vs_daemon *d, const struct vs_options *o)
 		vs_error("make the event loop: %s", strerror(errno));
 		return VS_EXIT_FAILED;
 	}
-	if (vs_burst_new(&d->bursts) || vs_events_open(&d->events, seq_path) ||
+	if (vs_burst_new(&d->bursts) || vs_anomaly_new(&o->detect, &d->anomalies) ||
+	    vs_events_open(&d->events, seq_path) ||
 	    d->sink_ops->open(&d->sink, o->events) ||
 	    vs_local_new(d->loop, &o->live, &listener, &d->source))
 		return VS_EXIT_FAILED;

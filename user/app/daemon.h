@@ -11,6 +11,7 @@
  */
 #pragma once
 #include "base/loop.h"
+#include "detect/anomaly.h"
 #include "detect/burst.h"
 #include "model/event.h"
 #include "serve/control.h"
@@ -28,6 +29,7 @@ struct vs_daemon {
 	struct vs_sink *sink;
 	struct vs_events events;
 	struct vs_burst_detector *bursts;
+	struct vs_anomaly_detector *anomalies;
 	struct vs_control *control;
 	struct vs_sample sample; /* the last one, sorted */
 	struct vs_held_event *held; /* of VMs whose start was not told yet */

@@ -9,7 +9,7 @@
  *
  * To add one: 1. write user/detect/NAME.c with a struct vs_detector_ops, its
  * comment naming the source of its formulas; 2. declare it below; 3. name it in
- * vs_anomaly_new() and enter its figures, made with `make detect-csv`, in
+ * vs_anomaly_new() and enter its figures, made with `build/tests/bench/detect_csv`, in
  * docs/DETECTION.md.
  *
  * Layer:   detect

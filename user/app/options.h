@@ -7,6 +7,7 @@
  * Threads: any
  */
 #pragma once
+#include "detect/detect.h"
 #include "source/live.h"
 
 #include <stdbool.h>
@@ -30,6 +31,7 @@ struct vs_options {
 	int sample_n; /* 0: adapt */
 	int verbosity;
 	struct vs_live_options live;
+	struct vs_detect_options detect;
 	char forced_names[64][256];
 };
 

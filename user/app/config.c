@@ -166,6 +166,17 @@ int vs_config_set(struct vs_config *c, const char *key, const char *value, bool 
 	return 0;
 }
 
+void vs_config_copy(struct vs_config *to, const struct vs_config *from, const char *key)
+{
+	const struct vs_config_key *k = &vs_config_keys[vs_config_key_find(key, strlen(key))];
+
+	memcpy((char *)to + k->offset, (const char *)from + k->offset,
+	       (size_t)k->size * (k->entries ? k->entries : 1));
+	if (k->entries)
+		memcpy((char *)to + k->count_offset, (const char *)from + k->count_offset,
+		       sizeof(uint32_t));
+}
+
 void vs_config_diff(const struct vs_config *a, const struct vs_config *b,
 		    void (*fn)(void *data, const char *key, bool now), void *data)
 {

@@ -127,6 +127,9 @@ int vs_config_read(const char *file, struct vs_config *ret, struct vs_config_pro
  */
 int vs_config_set(struct vs_config *c, const char *key, const char *value, bool append);
 
+/* The value of @key alone from @from. @key: one of the table */
+void vs_config_copy(struct vs_config *to, const struct vs_config *from, const char *key);
+
 /* What single values cannot show: keys that need each other. Adds to @problems;
  * @lines is by key as in config_table.h, or NULL. Return: 0 or -EINVAL. */
 int vs_config_check_whole(const struct vs_config *c, const int *lines,

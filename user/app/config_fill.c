@@ -136,11 +136,7 @@ static int take(const struct loaded *root, const int *lines, struct vs_config *c
 		at = beside(root, row);
 		if (!at)
 			return -EINVAL;
-		memcpy((char *)c + k->offset, (const char *)&at->values + k->offset,
-		       (size_t)k->size * (k->entries ? k->entries : 1));
-		if (k->entries)
-			memcpy((char *)c + k->count_offset,
-			       (const char *)&at->values + k->count_offset, sizeof(uint32_t));
+		vs_config_copy(c, &at->values, k->path);
 	}
 	return 0;
 }

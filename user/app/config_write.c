@@ -16,11 +16,27 @@ static int indent_of(const struct vs_config_key *k)
 	return indent;
 }
 
+/* The code of a character that cannot stand for itself between double quotes, which
+ * is what YAML calls unprintable, or a line break; else 0. @c: valid UTF-8 */
+static unsigned int escaped(const unsigned char *c)
+{
+	if (*c < 0x20 || *c == 0x7f || *c == '"' || *c == '\\')
+		return *c;
+	if (c[0] == 0xc2 && c[1] < 0xa0)
+		return c[1];
+	if (c[0] == 0xe2 && c[1] == 0x80 && (c[2] == 0xa8 || c[2] == 0xa9))
+		return 0x2000u | (c[2] - 0x80u);
+	if (c[0] == 0xef && ((c[1] == 0xbb && c[2] == 0xbf) || (c[1] == 0xbf && c[2] >= 0xbe)))
+		return 0xf000u | (c[1] - 0x80u) << 6 | (c[2] - 0x80u);
+	return 0;
+}
+
 /* Plain only where no reader of YAML could take it for something else. */
 static void write_text(FILE *to, const char *s)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 	static const char *const words[] = { "null", "Null", "NULL" };
+	char utf8[1024];
 	bool plain = *s == '/' || (*s && strchr(letters, *s));
 
 	for (const char *c = s; plain && *c; c++)
@@ -32,9 +48,19 @@ static void write_text(FILE *to, const char *s)
 		(void)fputs(s, to);
 		return;
 	}
+	(void)vs_text_utf8(utf8, sizeof(utf8), s, strlen(s));
 	(void)fputc('"', to);
-	for (; *s; s++)
-		(void)fprintf(to, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
+	for (const unsigned char *c = (const unsigned char *)utf8; *c; c++) {
+		unsigned int code = escaped(c);
+
+		if (code > 0xff)
+			(void)fprintf(to, "\\u%04x", code);
+		else if (code)
+			(void)fprintf(to, "\\x%02x", code);
+		else
+			(void)fputc(*c, to);
+		c += code > 0xff ? 2 : code > 0x7f ? 1 : 0;
+	}
 	(void)fputc('"', to);
 }
 

@@ -42,27 +42,27 @@ static json_t *finish_report(void *data, void *request)
 static int set_up(struct vs_daemon *d, const struct vs_options *o)
 {
 	const struct vs_source_listener listener = vs_daemon_listener(d);
-	const struct vs_control_ops control_ops = { .begin = begin_report,
-						    .finish = finish_report,
-						    .cancel = cancel_report,
-						    .data = d };
+	struct vs_control_ops control_ops = { .begin = begin_report,
+					      .finish = finish_report,
+					      .cancel = cancel_report,
+					      .data = d };
 	char seq_path[256];
 
 	(void)uname(&d->uts);
 	(void)snprintf(seq_path, sizeof(seq_path), "%s.seq", o->control);
-	d->sink_ops = &vs_sink_jsonl;
 	if (vs_loop_new(&d->loop) || vs_loop_catch_signals(d->loop)) {
 		vs_error("make the event loop: %s", strerror(errno));
 		return VS_EXIT_FAILED;
 	}
 	if (vs_burst_new(&d->bursts) || vs_events_open(&d->events, seq_path) ||
-	    d->sink_ops->open(&d->sink, o->events) ||
+	    vs_daemon_open_sinks(d, o) ||
 	    vs_local_new(d->loop, &o->live, &listener, &d->source))
 		return VS_EXIT_FAILED;
 	if (!vs_tier_accepted(&d->source, o->require_bpf))
 		return VS_EXIT_PERMISSION;
 	if (vs_source_sample(&d->source, false, &d->sample))
 		return VS_EXIT_FAILED;
+	control_ops.memory = d->memory;
 	memcpy(d->lost_told, d->sample.self.lost, sizeof(d->lost_told));
 	if (vs_loop_every(d->loop, VS_DAEMON_TICK_NS, vs_daemon_tick, d) < 0 ||
 	    vs_control_new(d->loop, o->control, &control_ops, &d->control))

@@ -25,6 +25,13 @@ const struct vs_command vs_commands[] = {
 	  "  virtscope run                       events to stdout\n"
 	  "  virtscope run -e /var/log/virtscope.jsonl",
 	  vs_cmd_run },
+	{ "events", VS_CMD_EVENTS, "what the running daemon saw happen",
+	  "Prints the events that the daemon remembers, the last 10,000 or so, and with -f\n"
+	  "those to come (docs/EVENTS.md).\n\n"
+	  "  virtscope events -f                 from now on, like tail -f\n"
+	  "  virtscope events --vm web-3 --type 'drop.*'\n"
+	  "  virtscope events --json | jq .data  for programs",
+	  vs_cmd_events },
 	{ "doctor", VS_CMD_DOCTOR, "what this host's kernel allows, and what is lost by it",
 	  "Finds out every fact that the probe depends on, loads what would be loaded, takes\n"
 	  "it out again, and says what is measured how and what is not.",

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALL (VS_CMD_REPORT | VS_CMD_RUN | VS_CMD_DOCTOR)
+#define PROBING (VS_CMD_REPORT | VS_CMD_RUN | VS_CMD_DOCTOR)
+#define ALL	(PROBING | VS_CMD_EVENTS)
 
 struct option {
 	const char *name; /* "": a word that is no option, once */
@@ -116,6 +117,65 @@ static int set_events(struct vs_options *o, const char *v)
 	return *v ? 0 : -EINVAL;
 }
 
+static int set_journal(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->journal = true;
+	return 0;
+}
+
+static int set_follow(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->follow = true;
+	return 0;
+}
+
+static int set_vm_name(struct vs_options *o, const char *v)
+{
+	o->vm = v;
+	return *v ? 0 : -EINVAL;
+}
+
+static int set_type(struct vs_options *o, const char *v)
+{
+	o->type = v;
+	return *v ? 0 : -EINVAL;
+}
+
+static int whole_number(const char *v, unsigned long long max, unsigned long long *ret)
+{
+	char *end;
+	unsigned long long n;
+
+	errno = 0;
+	n = strtoull(v, &end, 10);
+	if (*v < '0' || *v > '9' || *end || errno || n == 0 || n > max)
+		return -EINVAL;
+	*ret = n;
+	return 0;
+}
+
+static int set_since(struct vs_options *o, const char *v)
+{
+	unsigned long long n;
+
+	if (whole_number(v, INT64_MAX, &n))
+		return -EINVAL;
+	o->since_seq = n;
+	return 0;
+}
+
+static int set_lines(struct vs_options *o, const char *v)
+{
+	unsigned long long n;
+
+	if (whole_number(v, INT32_MAX, &n))
+		return -EINVAL;
+	o->lines = (uint32_t)n;
+	return 0;
+}
+
 static int set_control(struct vs_options *o, const char *v)
 {
 	o->control = v;
@@ -176,6 +236,17 @@ static const struct option options[] = {
 	  "a number from 0.01 to 86400" },
 	{ "json", 'j', NULL, VS_CMD_REPORT | VS_CMD_DOCTOR | VS_CMD_CHECK_CONFIG, set_json,
 	  "one JSON object instead of text", NULL },
+	{ "follow", 'f', NULL, VS_CMD_EVENTS, set_follow,
+	  "go on with events to come, after the last 10; Ctrl-C ends it", NULL },
+	{ "vm", 0, "NAME", VS_CMD_EVENTS, set_vm_name, "only events of this VM", "a name" },
+	{ "type", 0, "TYPE", VS_CMD_EVENTS, set_type,
+	  "only events of this type; * stands for anything: 'drop.*'", "a type, or a pattern" },
+	{ "since", 0, "SEQ", VS_CMD_EVENTS, set_since, "only events after number SEQ",
+	  "a whole number above 0" },
+	{ "lines", 'n', "N", VS_CMD_EVENTS, set_lines, "begin with the last N events",
+	  "a whole number above 0" },
+	{ "json", 'j', NULL, VS_CMD_EVENTS, set_json, "one JSON object a line instead of text",
+	  NULL },
 	{ "histogram", 'H', NULL, VS_CMD_REPORT, set_histogram,
 	  "print the latency histograms themselves, too", NULL },
 	{ "deep", 0, NULL, VS_CMD_REPORT, set_deep,
@@ -191,17 +262,19 @@ static const struct option options[] = {
 	{ "print-defaults", 0, NULL, VS_CMD_CHECK_CONFIG, set_print_defaults,
 	  "print a file with every key, its default and what it means, and end", NULL },
 	{ "events", 'e', "FILE", VS_CMD_RUN, set_events,
-	  "append events to FILE, one JSON object a line (default: -, stdout)", "a path, or -" },
-	{ "control", 0, "PATH", VS_CMD_RUN | VS_CMD_REPORT, set_control,
+	  "append events to FILE, one JSON object a line; -: stdout, the default without --journal",
+	  "a path, or -" },
+	{ "journal", 0, NULL, VS_CMD_RUN, set_journal, "write events to systemd's journal", NULL },
+	{ "control", 0, "PATH", VS_CMD_RUN | VS_CMD_REPORT | VS_CMD_EVENTS, set_control,
 	  "the daemon's socket (default " VS_CONTROL_PATH ")", "a path" },
 	{ "vm", 0, "NAME=PID", VS_CMD_RUN | VS_CMD_REPORT, set_vm,
 	  "take this process for a VM, whatever it is; up to 64 times", "NAME=PID" },
-	{ "libvirt", 0, "URI", ALL, set_libvirt,
+	{ "libvirt", 0, "URI", PROBING, set_libvirt,
 	  "ask this libvirt, read-only (default " VS_LIBVIRT_URI "); none: what /proc says is enough",
 	  "a libvirt URI, or none" },
 	{ "sample", 0, "N", VS_CMD_RUN | VS_CMD_REPORT, set_sample,
 	  "time one packet in N (default: up to 1 in 64, by the rate)", "a power of two, 1 or more" },
-	{ "deny-hook", 0, "KIND", ALL, set_deny,
+	{ "deny-hook", 0, "KIND", PROBING, set_deny,
 	  "do without tp_btf, raw_tp, iter, fentry, kprobe, sched or bpf, to see what the fallbacks give",
 	  "one of tp_btf, raw_tp, iter, fentry, kprobe, sched, bpf" },
 	{ "require-bpf", 0, NULL, VS_CMD_RUN | VS_CMD_REPORT, set_require_bpf,
@@ -215,6 +288,7 @@ static const struct {
 } overriding[] = {
 	{ "events", "events.file.path" }, { "control", "control" },	  { "vm", "probe.vms" },
 	{ "libvirt", "libvirt.uri" },	  { "sample", "probe.sample" },	  { "deny-hook", "probe.deny" },
+	{ "journal", "events.journal" },
 };
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -262,7 +336,6 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->duration_s = 0;
-	ret->events = "-";
 	ret->control = VS_CONTROL_PATH;
 	ret->live.sample_shift = 255;
 	for (int i = 0; i < argc; i++) {
@@ -313,6 +386,8 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 			 command->name, ret->duration_s);
 		return -EINVAL;
 	}
+	if (!ret->events && !ret->journal)
+		ret->events = "-";
 	if (ret->duration_s == 0)
 		ret->duration_s = ret->deep ? 10 : 5;
 	return 0;

@@ -28,8 +28,13 @@ struct vs_options {
 	const char *operand; /* what follows the options; NULL: nothing */
 	bool deep;
 	double duration_s;
-	const char *events;
+	bool journal;
+	const char *events; /* NULL: to no file */
 	const char *control;
+	bool follow;
+	const char *vm, *type; /* NULL: any */
+	uint64_t since_seq;    /* 0: any */
+	uint32_t lines;	       /* 0: all, or as --follow has it */
 	int sample_n; /* 0: adapt */
 	int verbosity;
 	struct vs_live_options live;
@@ -61,10 +66,12 @@ void vs_options_help(const struct vs_command *command);
 
 int vs_cmd_report(const struct vs_options *options);
 int vs_cmd_run(const struct vs_options *options);
+int vs_cmd_events(const struct vs_options *options);
 int vs_cmd_doctor(const struct vs_options *options);
 int vs_cmd_check_config(const struct vs_options *options);
 
 #define VS_CMD_REPORT 1u
 #define VS_CMD_RUN    2u
 #define VS_CMD_DOCTOR 4u
+#define VS_CMD_EVENTS 8u
 #define VS_CMD_CHECK_CONFIG 16u

@@ -128,6 +128,18 @@ void vs_loop_remove(struct vs_loop *loop, int fd)
 	loop->dead = w;
 }
 
+void vs_loop_want_write(struct vs_loop *loop, int fd, bool want)
+{
+	struct epoll_event ev = { .events = EPOLLIN | (want ? (uint32_t)EPOLLOUT : 0) };
+	struct watch *w;
+
+	HASH_FIND_INT(loop->watches, &fd, w);
+	if (!w)
+		return;
+	ev.data.ptr = w;
+	(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &ev);
+}
+
 int vs_loop_timer(struct vs_loop *loop, vs_loop_fn fn, void *data)
 {
 	vs_autoclose int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);

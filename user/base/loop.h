@@ -24,6 +24,9 @@ int vs_loop_add(struct vs_loop *loop, int fd, vs_loop_fn fn, void *data);
 /* Safe inside callbacks; unknown descriptors are ignored. */
 void vs_loop_remove(struct vs_loop *loop, int fd);
 
+/* Whether @fn of vs_loop_add() is to be called while @fd takes bytes, too. */
+void vs_loop_want_write(struct vs_loop *loop, int fd, bool want);
+
 /* A periodic timer; expirations that were missed are delivered as one call.
  * Return: its descriptor (the loop owns it) or -errno. */
 int vs_loop_every(struct vs_loop *loop, uint64_t period_ns, vs_loop_fn fn, void *data);

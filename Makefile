@@ -30,7 +30,7 @@ SRC      := $(filter-out $(LIBVIRT_SRC),$(sort $(wildcard user/*/*.c)))
 OBJ      := $(SRC:%.c=build/%.o)
 ifneq ($(WITH_LIBVIRT),0)
 LIBVIRT     := build/virtscope-libvirt
-LIBVIRT_OBJ := $(LIBVIRT_SRC:%.c=build/%.o) build/user/base/text.o
+LIBVIRT_OBJ := $(LIBVIRT_SRC:%.c=build/%.o) build/user/base/text.o build/user/base/log.o build/user/base/privilege.o
 XML_SAN_OBJ := build/san/user/discover/domain_xml.o
 XML_CFLAGS   = $(shell pkg-config --cflags libxml-2.0)
 XML_LDLIBS   = $(shell pkg-config --libs libxml-2.0)

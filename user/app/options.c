@@ -182,6 +182,19 @@ static int set_control(struct vs_options *o, const char *v)
 	return *v ? 0 : -EINVAL;
 }
 
+static int set_user(struct vs_options *o, const char *v)
+{
+	o->user = v;
+	return *v ? 0 : -EINVAL;
+}
+
+static int set_one_process(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->one_process = true;
+	return 0;
+}
+
 static int set_sample(struct vs_options *o, const char *v)
 {
 	char *end;
@@ -267,6 +280,10 @@ static const struct option options[] = {
 	{ "journal", 0, NULL, VS_CMD_RUN, set_journal, "write events to systemd's journal", NULL },
 	{ "control", 0, "PATH", VS_CMD_RUN | VS_CMD_REPORT | VS_CMD_EVENTS, set_control,
 	  "the daemon's socket (default " VS_CONTROL_PATH ")", "a path" },
+	{ "user", 0, "NAME", VS_CMD_RUN, set_user,
+	  "what serves the outside becomes this user (default: stays, without capabilities)",
+	  "a user's name" },
+	{ "one-process", 0, NULL, VS_CMD_RUN, set_one_process, NULL, NULL },
 	{ "vm", 0, "NAME=PID", VS_CMD_RUN | VS_CMD_REPORT, set_vm,
 	  "take this process for a VM, whatever it is; up to 64 times", "NAME=PID" },
 	{ "libvirt", 0, "URI", PROBING, set_libvirt,
@@ -411,7 +428,7 @@ void vs_options_help(const struct vs_command *command)
 		const struct option *o = &options[i];
 		char left[48];
 
-		if (!(o->commands & command->bit))
+		if (!(o->commands & command->bit) || !o->help)
 			continue;
 		(void)snprintf(left, sizeof(left), "%s%s%s%s", *o->name ? "--" : "", o->name,
 			       *o->name && o->arg ? " " : "", o->arg ? o->arg : "");

@@ -27,6 +27,8 @@ struct vs_options {
 	const char *config;  /* --config; NULL: VS_CONFIG_PATH if it is there */
 	const char *operand; /* what follows the options; NULL: nothing */
 	bool deep;
+	bool one_process;
+	const char *user; /* NULL: stay who we are */
 	double duration_s;
 	bool journal;
 	const char *events; /* NULL: to no file */

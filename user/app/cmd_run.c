@@ -77,8 +77,8 @@ static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_
 		vs_error("make the event loop: %s", strerror(errno));
 		return VS_EXIT_FAILED;
 	}
-	if (vs_burst_new(&d->bursts) || vs_events_open(&d->events, seq_path) ||
-	    vs_daemon_open_sinks(d, o) ||
+	if (vs_burst_new(&d->bursts) || vs_anomaly_new(&o->detect, &d->anomalies) ||
+	    vs_events_open(&d->events, seq_path) || vs_daemon_open_sinks(d, o) ||
 	    (*apart ? vs_apart_start(apart, d->loop, &listener, &d->source) :
 		      vs_local_new(d->loop, &o->live, &listener, &d->source)))
 		return VS_EXIT_FAILED;

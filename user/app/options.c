@@ -355,6 +355,7 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 	ret->duration_s = 0;
 	ret->control = VS_CONTROL_PATH;
 	ret->live.sample_shift = 255;
+	ret->detect = (struct vs_detect_options)VS_DETECT_DEFAULTS;
 	for (int i = 0; i < argc; i++) {
 		const char *arg = argv[i], *value = NULL;
 		const struct option *o = NULL;

@@ -7,6 +7,7 @@
  * Threads: any
  */
 #pragma once
+#include "detect/detect.h"
 #include "source/live.h"
 
 #include <stdbool.h>
@@ -40,6 +41,7 @@ struct vs_options {
 	int sample_n; /* 0: adapt */
 	int verbosity;
 	struct vs_live_options live;
+	struct vs_detect_options detect;
 	char forced_names[64][256];
 	uint32_t overrides_n;
 	struct vs_override overrides[VS_OVERRIDE__N]; /* of run */

@@ -57,9 +57,10 @@ static int set_up(struct vs_daemon *d, const struct vs_options *o)
 	}
 	if (vs_burst_new(&d->bursts) || vs_events_open(&d->events, seq_path) ||
 	    d->sink_ops->open(&d->sink, o->events) ||
-	    vs_local_new(d->loop, &o->live, &listener, &d->source))
+	    (o->synthetic.vms ? vs_synthetic_source(&o->synthetic, &listener, &d->source) :
+				vs_local_new(d->loop, &o->live, &listener, &d->source)))
 		return VS_EXIT_FAILED;
-	if (!vs_tier_accepted(&d->source, o->require_bpf))
+	if (!o->synthetic.vms && !vs_tier_accepted(&d->source, o->require_bpf))
 		return VS_EXIT_PERMISSION;
 	if (vs_source_sample(&d->source, false, &d->sample))
 		return VS_EXIT_FAILED;
@@ -77,7 +78,7 @@ int vs_cmd_run(const struct vs_options *o)
 	pid_t other = 0;
 	int r;
 
-	if (!vs_permitted("run"))
+	if (!o->synthetic.vms && !vs_permitted("run"))
 		return VS_EXIT_PERMISSION;
 	r = vs_control_lock(o->control, &other);
 	if (r == -EBUSY)

@@ -8,6 +8,7 @@
  */
 #pragma once
 #include "source/live.h"
+#include "source/synthetic.h"
 
 #include <stdbool.h>
 
@@ -21,6 +22,7 @@ struct vs_options {
 	const char *events;
 	const char *control;
 	int sample_n; /* 0: adapt */
+	struct vs_synthetic_options synthetic; /* vms 0: the real ones */
 	int verbosity;
 	struct vs_live_options live;
 	char forced_names[64][256];

@@ -19,7 +19,13 @@ VS_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DVS_VERSION='"$(VERSION)"' $(WARN) \
 	     -Iuser -Ibpf -Ibuild/skel -fstack-protector-strong
 # WITH_LIBVIRT=0 leaves virtscope-libvirt out: VMs then have the names that /proc tells.
 WITH_LIBVIRT ?= 1
+# WITH_SYSTEMD=0 leaves libsystemd out: the service manager is then told nothing.
+WITH_SYSTEMD ?= 1
 LDLIBS := -lbpf -lelf -lz -ljansson -lm
+ifneq ($(WITH_SYSTEMD),0)
+VS_CFLAGS += -DVS_WITH_SYSTEMD
+LDLIBS += -lsystemd
+endif
 BPF_CFLAGS := -g -O2 -target bpf -D__TARGET_ARCH_$(ARCH) -Wall -Werror \
 	      -Wno-missing-declarations -Ivmlinux -Ibpf
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined

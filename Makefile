@@ -52,12 +52,12 @@ HARNESS  := $(patsubst tests/harness/%.c,build/tests/harness/%,$(wildcard tests/
 # Unit tests link everything but main(), instrumented.
 SAN_OBJ  := $(patsubst %.c,build/san/%.o,$(filter-out user/app/main.c,$(SRC)))
 
-.PHONY: all help check test bench install clean harness lint
+.PHONY: all help check test bench clean harness lint
 .SECONDARY:
 all: build/virtscope $(LIBVIRT) ## build build/virtscope (default); WITH_LIBVIRT=0 without libvirt
 
 help: ## this text
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile tests/bench/bench.mk | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile dist/package.mk tests/bench/bench.mk | expand -t 20
 
 build/virtscope: $(OBJ)
 	$(call say,LINK,$@)
@@ -73,7 +73,7 @@ build/user/app/libvirt_main.o build/user/app/libvirt_words.o: VS_CFLAGS += $(she
 build/user/%.o: user/%.c | $(SKEL)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(VS_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(VS_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 build/bpf/%.bpf.o: bpf/%.bpf.c
 	$(call say,BPF,$<)
@@ -119,14 +119,9 @@ check: lint $(UNIT) ## unit tests: no root, no network
 test: ## everything: unit tests, then end to end on this kernel (root)
 	scripts/test
 
-install: all ## install below DESTDIR (PREFIX=/usr)
-	install -D -m 755 build/virtscope $(DESTDIR)$(PREFIX)/bin/virtscope
-	$(if $(LIBVIRT),install -D -m 755 $(LIBVIRT) $(DESTDIR)$(PREFIX)/libexec/virtscope-libvirt)
-	for f in README.md LICENSE $(wildcard docs/*.md docs/*.json); do \
-		install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/doc/virtscope/$${f##*/} || exit 1; done
-
 clean: ## remove what was built (keeps the guest kernel)
-	rm -rf build/user build/bpf build/skel build/san build/tests build/virtscope build/virtscope-libvirt
+	rm -rf build/user build/bpf build/skel build/san build/tests build/deb build/virtscope build/virtscope-libvirt
 
+include dist/package.mk
 -include tests/bench/bench.mk
 -include $(OBJ:.o=.d) $(LIBVIRT_OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(BPF_SRC:%.c=build/%.d) $(UNIT:=.d)

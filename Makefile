@@ -25,13 +25,15 @@ BPF_CFLAGS := -g -O2 -target bpf -D__TARGET_ARCH_$(ARCH) -Wall -Werror \
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
 # virtscope-libvirt is a program of its own, so that only it carries libvirt and libxml2 (12 MiB).
-LIBVIRT_SRC := user/app/libvirt_main.c user/app/libvirt_words.c user/discover/domain_xml.c
+XML_SRC     := user/discover/domain_xml.c user/discover/domain_label.c
+LIBVIRT_SRC := user/app/libvirt_main.c user/app/libvirt_words.c $(XML_SRC)
 SRC      := $(filter-out $(LIBVIRT_SRC),$(sort $(wildcard user/*/*.c)))
 OBJ      := $(SRC:%.c=build/%.o)
 ifneq ($(WITH_LIBVIRT),0)
 LIBVIRT     := build/virtscope-libvirt
-LIBVIRT_OBJ := $(LIBVIRT_SRC:%.c=build/%.o) build/user/base/text.o build/user/base/log.o build/user/base/privilege.o
-XML_SAN_OBJ := build/san/user/discover/domain_xml.o
+LIBVIRT_OBJ := $(LIBVIRT_SRC:%.c=build/%.o) build/user/base/text.o build/user/base/log.o \
+	       build/user/base/privilege.o build/user/model/label.o
+XML_SAN_OBJ := $(XML_SRC:%.c=build/san/%.o)
 XML_CFLAGS   = $(shell pkg-config --cflags libxml-2.0)
 XML_LDLIBS   = $(shell pkg-config --libs libxml-2.0)
 endif
@@ -39,7 +41,7 @@ BPF_SRC  := $(sort $(wildcard bpf/*.bpf.c))
 SKEL     := $(BPF_SRC:bpf/%.bpf.c=build/skel/%.skel.h)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 ifeq ($(WITH_LIBVIRT),0)
-UNIT_SRC := $(filter-out tests/unit/test_discover_domain_xml.c,$(UNIT_SRC))
+UNIT_SRC := $(filter-out tests/unit/test_discover_domain_xml.c tests/unit/test_discover_domain_label.c,$(UNIT_SRC))
 endif
 UNIT     := $(UNIT_SRC:tests/unit/%.c=build/tests/unit/%)
 HARNESS  := $(patsubst tests/harness/%.c,build/tests/harness/%,$(wildcard tests/harness/*.c))
@@ -66,7 +68,7 @@ build/virtscope-libvirt: $(LIBVIRT_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs libvirt) $(XML_LDLIBS)
 
-build/user/discover/domain_xml.o build/san/user/discover/domain_xml.o: VS_CFLAGS += $(XML_CFLAGS)
+$(XML_SRC:%.c=build/%.o) $(XML_SRC:%.c=build/san/%.o): VS_CFLAGS += $(XML_CFLAGS)
 build/user/app/libvirt_main.o build/user/app/libvirt_words.o: VS_CFLAGS += $(shell pkg-config --cflags libvirt)
 
 build/user/%.o: user/%.c | $(SKEL)

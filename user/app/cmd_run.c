@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cmd_run.c - the daemon: source -> events -> sink, and the control socket. */
 #include "app/daemon.h"
+#include "app/notify.h"
 #include "app/options.h"
 #include "app/permission.h"
 #include "base/clock.h"
@@ -117,7 +118,10 @@ int vs_cmd_run(const struct vs_options *o)
 	if (r)
 		return r;
 	(void)fprintf(stderr, "virtscope: ready\n");
-	if (vs_loop_run(d.loop) || d.failed)
+	vs_notify_ready();
+	r = vs_loop_run(d.loop);
+	vs_notify_stopping();
+	if (r || d.failed)
 		return VS_EXIT_FAILED;
 	vs_info("ended by signal %d", vs_loop_signal(d.loop));
 	return VS_EXIT_OK;

@@ -4,7 +4,7 @@
 #include "app/permission.h"
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "serve/control.h"
+#include "serve/ask.h"
 #include "source/local.h"
 #include "source/window.h"
 #include "term/report.h"
@@ -91,9 +91,10 @@ static int measure(const struct vs_options *o)
 		vs_error("make the event loop: %s", strerror(errno));
 		return VS_EXIT_FAILED;
 	}
-	if (vs_local_new(s.loop, &o->live, NULL, &s.source))
+	if (o->synthetic.vms ? vs_synthetic_source(&o->synthetic, NULL, &s.source) :
+			       vs_local_new(s.loop, &o->live, NULL, &s.source))
 		return VS_EXIT_FAILED;
-	if (!vs_tier_accepted(&s.source, o->require_bpf))
+	if (!o->synthetic.vms && !vs_tier_accepted(&s.source, o->require_bpf))
 		return VS_EXIT_PERMISSION;
 	timer = vs_loop_timer(s.loop, on_end, s.loop);
 	if (timer < 0 || vs_window_open(&s.source, o->deep, &s.window))
@@ -126,7 +127,7 @@ static int ask_daemon(const struct vs_options *o)
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
-	r = vs_control_ask(o->control, o->duration_s, o->deep, say_ready, signals, &report);
+	r = vs_ask_report(o->control, o->duration_s, o->deep, say_ready, signals, &report);
 	/* They stay blocked: a signal that ended the measurement is still pending.
 	 * The loop of a report of our own catches them anew. */
 	if (r == -ENOENT)
@@ -142,12 +143,12 @@ int vs_cmd_report(const struct vs_options *o)
 {
 	/* What changes the probe cannot be asked of a daemon. */
 	bool own = o->standalone || o->live.libvirt || o->live.denied || o->live.forced_n || o->sample_n ||
-		   o->require_bpf;
+		   o->require_bpf || o->synthetic.vms;
 	int status = own ? -1 : ask_daemon(o);
 
 	if (status >= 0)
 		return status;
-	if (!vs_permitted("report"))
+	if (!o->synthetic.vms && !vs_permitted("report"))
 		return VS_EXIT_PERMISSION;
 	return measure(o);
 }

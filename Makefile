@@ -111,9 +111,11 @@ build/tests/harness/%: tests/harness/%.c $(wildcard tests/harness/pose/*.[ch])
 
 harness: $(HARNESS) ## build the test drivers
 
-lint: ## rules of the tree: layers, no version checks, tables of kernels
+lint: ## rules of the tree: layers, licence lines, no version checks, tables of kernels
 	scripts/check-layers --self-test
 	scripts/check-layers
+	scripts/check-spdx --self-test
+	scripts/check-spdx
 	scripts/gen-kernels --self-test
 	scripts/gen-kernels --check
 	@! grep -rnE 'LINUX_VERSION_CODE|KERNEL_VERSION\(' bpf user || { echo "facts decide, not versions"; exit 1; }

@@ -209,7 +209,8 @@ static int check_vms(struct vs_sample *s, const struct vs_wire_header *h,
 
 		v->source = text_of(names, h, v->source);
 		if (!v->source || !is_bool(&v->ended) || !is_bool(&v->announced) ||
-		    !is_bool(&v->libvirt.known) || v->images_n > VS_IMAGE__N)
+		    !is_bool(&v->libvirt.known) || v->images_n > VS_IMAGE__N ||
+		    v->labels_n > VS_LABEL__N)
 			return -EBADMSG;
 		CUT(v->name);
 		CUT(v->uuid);
@@ -220,6 +221,10 @@ static int check_vms(struct vs_sample *s, const struct vs_wire_header *h,
 		for (uint32_t k = 0; k < v->images_n; k++) {
 			CUT(v->images[k].path);
 			CUT(v->images[k].target);
+		}
+		for (uint32_t k = 0; k < v->labels_n; k++) {
+			CUT(v->labels[k].name);
+			CUT(v->labels[k].value);
 		}
 	}
 	return 0;

@@ -44,6 +44,7 @@ struct vs_vm_sample {
 	uint32_t pid;
 	uint32_t vcpus; /* 0: unknown */
 	bool ended;	/* between the samples; its last figures */
+	bool announced; /* its vm.start has been told: other events may follow */
 	char name[VS_NAME__N];
 	char uuid[VS_UUID__N]; /* "" if unknown */
 	const char *source;    /* static: "proc", "libvirt" */
@@ -215,6 +216,7 @@ void vs_sample_sort(struct vs_sample *s);
 void vs_sample_sort_threads(struct vs_sample *s);
 
 /* Finders over a sorted sample; NULL if there is none. */
+const struct vs_vm_sample *vs_sample_find_vm(const struct vs_sample *s, uint64_t uid);
 const struct vs_vnic_sample *vs_sample_find_vnic(const struct vs_sample *s, uint64_t uid);
 const struct vs_drop_sample *vs_sample_find_drop(const struct vs_sample *s,
 						 const struct vs_drop_sample *like);

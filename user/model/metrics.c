@@ -78,12 +78,12 @@ static struct vs_hist_view part_view(const struct vs_disk_row *row, uint32_t par
 #include "model/metrics.def"
 
 const struct vs_metric vs_metrics[VS_METRIC__N] = {
-#define METRIC(collector_, type_, unit, level_, name_, has_it, value, help_, source) \
+#define METRIC(collector_, type_, unit_, when, name_, has_it, value, help_, source) \
 	[VS_METRIC_##name_] = { .name = #name_,                                      \
 				.help = help_,                                       \
 				.collector = VS_COLLECT_##collector_,                \
 				.type = VS_METRIC_##type_,                           \
-				.unit = #unit,                                       \
+				.unit = #unit_,                                      \
 				.level = level_##name_,                              \
 				.get = get_##name_ },
 #include "model/metrics.def"

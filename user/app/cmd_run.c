@@ -22,9 +22,10 @@ static void cancel_report(void *data, void *request)
 static void *begin_report(void *data, bool deep)
 {
 	struct vs_daemon *d = data;
+	const struct vs_window_own own = { vs_daemon_fill_self, d };
 	struct vs_window *window = NULL;
 
-	return vs_window_open(&d->source, deep, &window) ? NULL : window;
+	return vs_window_open(&d->source, deep, &own, &window) ? NULL : window;
 }
 
 static json_t *finish_report(void *data, void *request)
@@ -65,6 +66,7 @@ static int set_up(struct vs_daemon *d, const struct vs_options *o)
 	if (vs_source_sample(&d->source, false, &d->sample))
 		return VS_EXIT_FAILED;
 	memcpy(d->lost_told, d->sample.self.lost, sizeof(d->lost_told));
+	vs_pace_init(&d->pace, vs_clock_mono_ns(), VS_DAEMON_TICK_NS);
 	if (vs_loop_every(d->loop, VS_DAEMON_TICK_NS, vs_daemon_tick, d) < 0 ||
 	    vs_control_new(d->loop, o->control, &control_ops, &d->control))
 		return VS_EXIT_FAILED;

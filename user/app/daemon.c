@@ -118,17 +118,25 @@ struct vs_source_listener vs_daemon_listener(struct vs_daemon *d)
 	};
 }
 
+static void tick(struct vs_daemon *d)
+{
+	if (vs_source_sample(&d->source, false, &d->sample))
+		return;
+	vs_daemon_fill_self(d, &d->sample.self);
+	tell_held(d);
+	vs_burst_tick(d->bursts, &d->sample, on_burst_due, d);
+	if (++d->ticks % LOST_EVERY_TICKS == 0)
+		vs_daemon_tell_losses(d);
+}
+
 void vs_daemon_tick(void *daemon, int fd)
 {
 	struct vs_daemon *d = daemon;
 
 	(void)fd;
-	if (vs_source_sample(&d->source, false, &d->sample))
-		return;
-	tell_held(d);
-	vs_burst_tick(d->bursts, &d->sample, on_burst_due, d);
-	if (++d->ticks % LOST_EVERY_TICKS == 0)
-		vs_daemon_tell_losses(d);
+	vs_pace_begin(&d->pace, vs_clock_mono_ns());
+	tick(d);
+	vs_pace_end(&d->pace, vs_clock_mono_ns());
 }
 
 void vs_daemon_done(struct vs_daemon *d)

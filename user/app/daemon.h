@@ -13,6 +13,7 @@
 #include "base/loop.h"
 #include "detect/burst.h"
 #include "model/event.h"
+#include "model/pace.h"
 #include "serve/control.h"
 #include "sink/sink.h"
 #include "source/source.h"
@@ -35,6 +36,7 @@ struct vs_daemon {
 	uint64_t lost_told[VS_LOST__N];
 	uint64_t recursion_told, slots_told, sink_lost_told;
 	uint32_t ticks;
+	struct vs_pace pace; /* of them */
 	bool failed; /* the source is lost: the exit status says so */
 	struct utsname uts;
 };
@@ -53,6 +55,10 @@ void vs_daemon_tell(struct vs_daemon *d, const struct vs_vm_sample *vm, const ch
 
 /* The listener of the source. @data is the struct vs_daemon. */
 struct vs_source_listener vs_daemon_listener(struct vs_daemon *d);
+
+/* Our rhythm and our sinks, into @self: see vs_window_own. @daemon is the struct
+ * vs_daemon (daemon_losses.c). */
+void vs_daemon_fill_self(void *daemon, struct vs_self_sample *self);
 
 /* A vs_loop_fn for the periodic timer. */
 void vs_daemon_tick(void *daemon, int fd);

@@ -41,3 +41,10 @@ void vs_daemon_tell_losses(struct vs_daemon *d)
 	tell_loss(d, "events", "events that could not be written", d->sink_ops->lost(d->sink),
 		  &d->sink_lost_told);
 }
+
+void vs_daemon_fill_self(void *daemon, struct vs_self_sample *self)
+{
+	const struct vs_daemon *d = daemon;
+
+	self->pace = d->pace.sample;
+}

@@ -19,19 +19,20 @@ VS_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DVS_VERSION='"$(VERSION)"' $(WARN) \
 	     -Iuser -Ibpf -Ibuild/skel -fstack-protector-strong
 # WITH_LIBVIRT=0 leaves virtscope-libvirt out: VMs then have the names that /proc tells.
 WITH_LIBVIRT ?= 1
-LDLIBS := -lbpf -lelf -lz -ljansson -lm
+LDLIBS := -lbpf -lelf -lz -ljansson -lcyaml -lyaml -lm
 BPF_CFLAGS := -g -O2 -target bpf -D__TARGET_ARCH_$(ARCH) -Wall -Werror \
 	      -Wno-missing-declarations -Ivmlinux -Ibpf
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
 # virtscope-libvirt is a program of its own, so that only it carries libvirt and libxml2 (12 MiB).
-LIBVIRT_SRC := user/app/libvirt_main.c user/app/libvirt_words.c user/discover/domain_xml.c
+XML_SRC     := user/discover/domain_xml.c user/discover/domain_label.c
+LIBVIRT_SRC := user/app/libvirt_main.c user/app/libvirt_words.c $(XML_SRC)
 SRC      := $(filter-out $(LIBVIRT_SRC),$(sort $(wildcard user/*/*.c)))
 OBJ      := $(SRC:%.c=build/%.o)
 ifneq ($(WITH_LIBVIRT),0)
 LIBVIRT     := build/virtscope-libvirt
-LIBVIRT_OBJ := $(LIBVIRT_SRC:%.c=build/%.o) build/user/base/text.o
-XML_SAN_OBJ := build/san/user/discover/domain_xml.o
+LIBVIRT_OBJ := $(LIBVIRT_SRC:%.c=build/%.o) $(addprefix build/user/,base/text.o base/log.o base/privilege.o model/label.o)
+XML_SAN_OBJ := $(XML_SRC:%.c=build/san/%.o)
 XML_CFLAGS   = $(shell pkg-config --cflags libxml-2.0)
 XML_LDLIBS   = $(shell pkg-config --libs libxml-2.0)
 endif
@@ -39,14 +40,19 @@ BPF_SRC  := $(sort $(wildcard bpf/*.bpf.c))
 SKEL     := $(BPF_SRC:bpf/%.bpf.c=build/skel/%.skel.h)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 ifeq ($(WITH_LIBVIRT),0)
-UNIT_SRC := $(filter-out tests/unit/test_discover_domain_xml.c,$(UNIT_SRC))
+UNIT_SRC := $(filter-out tests/unit/test_discover_domain_xml.c tests/unit/test_discover_domain_label.c,$(UNIT_SRC))
 endif
 UNIT     := $(UNIT_SRC:tests/unit/%.c=build/tests/unit/%)
 HARNESS  := $(patsubst tests/harness/%.c,build/tests/harness/%,$(wildcard tests/harness/*.c))
 # Unit tests link everything but main(), instrumented.
 SAN_OBJ  := $(patsubst %.c,build/san/%.o,$(filter-out user/app/main.c,$(SRC)))
 
-.PHONY: all help check test bench install clean harness lint
+FUZZ     := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_OBJ := $(SRC:%.c=build/fuzz/obj/%.o)
+# Seconds for each target; crashes and the words learnt stay in build/fuzz/.
+FUZZ_S   ?= 20
+
+.PHONY: all help check test bench install clean harness lint fuzz
 .SECONDARY:
 all: build/virtscope $(LIBVIRT) ## build build/virtscope (default); WITH_LIBVIRT=0 without libvirt
 
@@ -61,7 +67,7 @@ build/virtscope-libvirt: $(LIBVIRT_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs libvirt) $(XML_LDLIBS)
 
-build/user/discover/domain_xml.o build/san/user/discover/domain_xml.o: VS_CFLAGS += $(XML_CFLAGS)
+$(XML_SRC:%.c=build/%.o) $(XML_SRC:%.c=build/san/%.o): VS_CFLAGS += $(XML_CFLAGS)
 build/user/app/libvirt_main.o build/user/app/libvirt_words.o: VS_CFLAGS += $(shell pkg-config --cflags libvirt)
 
 build/user/%.o: user/%.c | $(SKEL)
@@ -110,6 +116,29 @@ check: lint $(UNIT) ## unit tests: no root, no network
 	@fail=0; for t in $(UNIT); do \
 		echo "== $$t"; ./$$t || fail=1; done; exit $$fail
 
+# clang's libFuzzer; not gcc, and not $(CLANG)'s BPF flags.
+build/fuzz/obj/%.o: %.c | $(SKEL)
+	$(call say,FUZZ,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(VS_CFLAGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+		-fno-sanitize-recover=undefined -MMD -MP -c -o $@ $<
+
+# libFuzzer brings a main() of its own.
+build/fuzz/obj/user/app/main.o: VS_CFLAGS += -Dmain=vs_main -Wno-missing-prototypes
+
+build/fuzz/%: tests/fuzz/%.c $(FUZZ_OBJ)
+	$(call say,FUZZ,$<)
+	$(Q)$(CLANG) $(VS_CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		-MMD -MP -MF $@.d -o $@ $< $(FUZZ_OBJ) $(LDLIBS)
+
+fuzz: $(FUZZ) ## fuzz each parser of foreign text for FUZZ_S seconds (20)
+	@for t in $(FUZZ); do \
+		name=$${t##*/}; learnt=build/fuzz/corpus/$$name; mkdir -p $$learnt; echo "== $$name"; \
+		$$t -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 \
+			-artifact_prefix=build/fuzz/$$name. $$learnt $(wildcard tests/fuzz/corpus/)$$name 2>build/fuzz/$$name.log || \
+			{ tail -n 40 build/fuzz/$$name.log; exit 1; }; \
+		grep -E 'number_of_executed_units' build/fuzz/$$name.log; done
+
 test: ## everything: unit tests, then end to end on this kernel (root)
 	scripts/test
 
@@ -120,7 +149,7 @@ install: all ## install below DESTDIR (PREFIX=/usr)
 		install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/doc/virtscope/$${f##*/} || exit 1; done
 
 clean: ## remove what was built (keeps the guest kernel)
-	rm -rf build/user build/bpf build/skel build/san build/tests build/virtscope build/virtscope-libvirt
+	rm -rf build/user build/bpf build/skel build/san build/fuzz build/tests build/virtscope build/virtscope-libvirt
 
 -include tests/bench/bench.mk
--include $(OBJ:.o=.d) $(LIBVIRT_OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(BPF_SRC:%.c=build/%.d) $(UNIT:=.d)
+-include $(OBJ:.o=.d) $(LIBVIRT_OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ:=.d) $(BPF_SRC:%.c=build/%.d) $(UNIT:=.d)

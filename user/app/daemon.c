@@ -24,7 +24,7 @@ void vs_daemon_emit(void *daemon, const char *type, const char *severity,
 
 	if (!event)
 		return;
-	(void)d->sink_ops->emit(d->sink, event);
+	vs_sinks_emit(d->sinks, event);
 	vs_events_commit(&d->events);
 	json_decref(event);
 }
@@ -102,6 +102,15 @@ static void on_burst_due(void *data, const struct vs_burst_finding *f)
 				 (json_int_t)f->count, "over_s", (double)f->over_ns / 1e9));
 }
 
+static void on_anomaly(void *data, const struct vs_anomaly *a)
+{
+	struct vs_daemon *d = data;
+	const struct vs_vm_sample *vm = vs_sample_find_vm(&d->sample, a->vm_uid);
+
+	if (vm) /* else its vm.stop says it all */
+		vs_daemon_tell(d, vm, "anomaly", vs_anomaly_severity(a), vs_anomaly_data(a));
+}
+
 static void on_lost(void *data, const char *why)
 {
 	struct vs_daemon *d = data;
@@ -120,11 +129,13 @@ struct vs_source_listener vs_daemon_listener(struct vs_daemon *d)
 
 static void tick(struct vs_daemon *d)
 {
+	vs_sinks_tick(d->sinks, vs_clock_mono_ns(), vs_daemon_emit, d);
 	if (vs_source_sample(&d->source, false, &d->sample))
 		return;
 	vs_daemon_fill_self(d, &d->sample.self);
 	tell_held(d);
 	vs_burst_tick(d->bursts, &d->sample, on_burst_due, d);
+	vs_anomaly_tick(d->anomalies, &d->sample, on_anomaly, d);
 	if (++d->ticks % LOST_EVERY_TICKS == 0)
 		vs_daemon_tell_losses(d);
 }
@@ -150,9 +161,10 @@ void vs_daemon_done(struct vs_daemon *d)
 		json_decref(h->data);
 		free(h);
 	}
+	vs_anomaly_free(&d->anomalies);
 	vs_burst_free(&d->bursts);
-	if (d->sink)
-		d->sink_ops->close(&d->sink);
+	vs_sinks_free(&d->sinks);
+	vs_event_memory_free(&d->memory);
 	vs_events_close(&d->events);
 	vs_sample_done(&d->sample);
 	vs_loop_free(&d->loop);

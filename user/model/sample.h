@@ -14,6 +14,7 @@
 #pragma once
 #include "abi.h"
 #include "model/drop.h"
+#include "model/label.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -52,6 +53,8 @@ struct vs_vm_sample {
 	uint64_t memory_used, memory_total, memory_balloon; /* bytes, 0: unknown */
 	uint32_t images_n;
 	struct vs_image images[VS_IMAGE__N];
+	uint32_t labels_n;
+	struct vs_label labels[VS_LABEL__N]; /* from libvirt's metadata */
 };
 
 struct vs_vnic_sample {

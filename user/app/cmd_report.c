@@ -4,7 +4,8 @@
 #include "app/permission.h"
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "serve/control.h"
+#include "serve/ask.h"
+#include "source/local.h"
 #include "source/window.h"
 #include "term/report.h"
 
@@ -67,14 +68,14 @@ static void on_end(void *data, int fd)
 
 struct standalone {
 	struct vs_loop *loop;
-	struct vs_live *live;
+	struct vs_source source;
 	struct vs_window *window;
 };
 
 static void standalone_done(struct standalone *s)
 {
 	vs_window_free(&s->window);
-	vs_live_free(&s->live);
+	vs_source_free(&s->source);
 	vs_loop_free(&s->loop);
 }
 
@@ -90,12 +91,12 @@ static int measure(const struct vs_options *o)
 		vs_error("make the event loop: %s", strerror(errno));
 		return VS_EXIT_FAILED;
 	}
-	if (vs_live_new(s.loop, &o->live, NULL, &s.live))
+	if (vs_local_new(s.loop, &o->live, NULL, &s.source))
 		return VS_EXIT_FAILED;
-	if (!vs_tier_accepted(vs_live_plan(s.live), o->require_bpf))
+	if (!vs_tier_accepted(&s.source, o->require_bpf))
 		return VS_EXIT_PERMISSION;
 	timer = vs_loop_timer(s.loop, on_end, s.loop);
-	if (timer < 0 || vs_window_open(s.live, o->deep, &s.window))
+	if (timer < 0 || vs_window_open(&s.source, o->deep, &s.window))
 		return VS_EXIT_FAILED;
 	say_ready();
 	vs_loop_arm(timer, (uint64_t)(o->duration_s * 1e9));
@@ -125,7 +126,7 @@ static int ask_daemon(const struct vs_options *o)
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
-	r = vs_control_ask(o->control, o->duration_s, o->deep, say_ready, signals, &report);
+	r = vs_ask_report(o->control, o->duration_s, o->deep, say_ready, signals, &report);
 	/* They stay blocked: a signal that ended the measurement is still pending.
 	 * The loop of a report of our own catches them anew. */
 	if (r == -ENOENT)

@@ -21,11 +21,11 @@ bool vs_permitted(const char *command)
 	return false;
 }
 
-bool vs_tier_accepted(const struct vs_plan *plan, bool require_bpf)
+bool vs_tier_accepted(const struct vs_source *source, bool require_bpf)
 {
-	const char *why = plan->probes[VS_PROBE_TAP_DROPS].reason;
+	const char *why;
 
-	if (plan->tier > 0)
+	if (vs_source_tier(source, &why) > 0)
 		return true;
 	if (require_bpf) {
 		vs_error("%s; --require-bpf was given (virtscope doctor tells more)", why);

@@ -7,7 +7,7 @@
  * Threads: any
  */
 #pragma once
-#include "probe/plan.h"
+#include "source/source.h"
 
 #include <stdbool.h>
 
@@ -15,4 +15,4 @@
 bool vs_permitted(const char *command);
 
 /* Says it when only tier 0 works. Return: false when BPF was required. */
-bool vs_tier_accepted(const struct vs_plan *plan, bool require_bpf);
+bool vs_tier_accepted(const struct vs_source *source, bool require_bpf);

@@ -250,6 +250,22 @@ static const void *find(const void *like, const void *array, size_t n, size_t ea
 	return n ? bsearch(like, array, n, each, order) : NULL;
 }
 
+const struct vs_vm_sample *vs_sample_find_vm(const struct vs_sample *s, uint64_t uid)
+{
+	size_t low = 0, high = s->vms_n;
+
+	/* By hand: to search by example, one would fill 3 KiB for it. */
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (s->vms[middle].uid < uid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < s->vms_n && s->vms[low].uid == uid ? &s->vms[low] : NULL;
+}
+
 const struct vs_vnic_sample *vs_sample_find_vnic(const struct vs_sample *s, uint64_t uid)
 {
 	struct vs_vnic_sample like = { .uid = uid };

@@ -45,6 +45,7 @@ struct vs_vm_sample {
 	uint32_t pid;
 	uint32_t vcpus; /* 0: unknown */
 	bool ended;	/* between the samples; its last figures */
+	bool announced; /* its vm.start has been told: other events may follow */
 	char name[VS_NAME__N];
 	char uuid[VS_UUID__N]; /* "" if unknown */
 	const char *source;    /* static: "proc", "libvirt" */
@@ -161,17 +162,47 @@ struct vs_probe_state {
 	char reason[160];
 };
 
+/* Room in a BPF map. */
+#define VS_MAP_UNCOUNTED UINT64_MAX
+struct vs_map_sample {
+	char name[16];
+	uint64_t used; /* entries; VS_MAP_UNCOUNTED: nobody counted them yet */
+	uint64_t max;
+	uint64_t bytes; /* of the kernel's memory, 0: not known */
+};
+
+/* How a daemon keeps time; see model/pace.h. All 0 where nothing ticks. */
+struct vs_pace_sample {
+	uint64_t ticks;
+	uint64_t missed; /* ticks that were never begun: the one before took too long */
+	struct vs_hist late; /* from due to begun */
+	struct vs_hist took; /* from begun to done */
+};
+
+/* What became of the events of one sink. */
+struct vs_sink_sample {
+	char name[16];
+	uint64_t written, lost;
+};
+
 #define VS_PROGRAM__N 48
 #define VS_PROBE__N   16
+#define VS_MAP__N     24
+#define VS_SINK__N    4
 
 struct vs_self_sample {
 	uint64_t cpu_ns;
 	uint64_t rss_bytes;
 	uint64_t lost[VS_LOST__N];
 	uint64_t slots_full; /* VMs or vNICs that got no slot */
-	uint32_t programs_n, probes_n;
+	uint64_t took_ns;    /* time that taking this sample took */
+	uint32_t programs_n, probes_n, maps_n, sinks_n;
 	struct vs_program_sample programs[VS_PROGRAM__N];
 	struct vs_probe_state probes[VS_PROBE__N];
+	struct vs_map_sample maps[VS_MAP__N];
+	/* The next two are filled by whoever has a rhythm and sinks: the daemon. */
+	struct vs_pace_sample pace;
+	struct vs_sink_sample sinks[VS_SINK__N];
 };
 
 struct vs_sample {
@@ -218,6 +249,7 @@ void vs_sample_sort(struct vs_sample *s);
 void vs_sample_sort_threads(struct vs_sample *s);
 
 /* Finders over a sorted sample; NULL if there is none. */
+const struct vs_vm_sample *vs_sample_find_vm(const struct vs_sample *s, uint64_t uid);
 const struct vs_vnic_sample *vs_sample_find_vnic(const struct vs_sample *s, uint64_t uid);
 const struct vs_drop_sample *vs_sample_find_drop(const struct vs_sample *s,
 						 const struct vs_drop_sample *like);

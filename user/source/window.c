@@ -5,28 +5,28 @@
 #include <stdlib.h>
 
 struct vs_window {
-	struct vs_live *live;
+	const struct vs_source *source;
 	struct vs_sample before;
 	struct vs_deep_sample deep_before;
 	bool wants_deep, deep; /* asked for; to be had */
 };
 
-int vs_window_open(struct vs_live *live, bool deep, struct vs_window **ret)
+int vs_window_open(const struct vs_source *source, bool deep, struct vs_window **ret)
 {
 	struct vs_window *w = calloc(1, sizeof(*w));
 	int r;
 
 	if (!w)
 		return -ENOMEM;
-	w->live = live;
+	w->source = source;
 	w->wants_deep = deep;
-	vs_live_window_open(live);
-	r = vs_live_sample_whole(live, &w->before);
+	vs_source_window_open(source);
+	r = vs_source_sample(source, true, &w->before);
 	if (r) {
 		vs_window_free(&w);
 		return r;
 	}
-	w->deep = deep && !vs_live_deep_open(live, &w->before, &w->deep_before);
+	w->deep = deep && !vs_source_deep_open(source, &w->before, &w->deep_before);
 	*ret = w;
 	return 0;
 }
@@ -38,7 +38,7 @@ static json_t *deep_part(struct vs_window *w, const struct vs_sample *after)
 
 	if (!w->deep)
 		return json_null();
-	if (!vs_live_deep_read(w->live, &deep))
+	if (!vs_source_deep_read(w->source, &deep))
 		j = vs_deep_report(&w->deep_before, &deep, after);
 	vs_deep_sample_done(&deep);
 	return j ? j : json_null();
@@ -49,7 +49,7 @@ json_t *vs_window_report(struct vs_window *w, const struct vs_report_context *co
 	struct vs_sample after = { 0 };
 	json_t *report = NULL;
 
-	if (!vs_live_sample_whole(w->live, &after))
+	if (!vs_source_sample(w->source, true, &after))
 		report = vs_report_build(&w->before, &after, context);
 	if (report && w->wants_deep)
 		(void)json_object_set_new(report, "deep", deep_part(w, &after));
@@ -64,8 +64,8 @@ void vs_window_free(struct vs_window **window)
 	if (!w)
 		return;
 	if (w->deep)
-		vs_live_deep_close(w->live);
-	vs_live_window_close(w->live);
+		vs_source_deep_close(w->source);
+	vs_source_window_close(w->source);
 	vs_sample_done(&w->before);
 	vs_deep_sample_done(&w->deep_before);
 	free(w);

@@ -8,7 +8,7 @@
  */
 #pragma once
 #include "model/report.h"
-#include "source/live.h"
+#include "source/source.h"
 
 struct vs_window;
 
@@ -17,12 +17,13 @@ struct vs_window;
 
 /**
  * vs_window_open() - take the first look.
+ * @source: must outlive it
  * @deep: attach the deep window's programs until it is freed; where that fails
  *        the report is made without, its "deep" is null
  *
  * Return: 0 or -errno. Logs: yes.
  */
-int vs_window_open(struct vs_live *live, bool deep, struct vs_window **ret);
+int vs_window_open(const struct vs_source *source, bool deep, struct vs_window **ret);
 
 /* The last look, and the report. Return: a new reference, or NULL. */
 json_t *vs_window_report(struct vs_window *window, const struct vs_report_context *context);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "app/tell.h"
+#include "source/tell.h"
 
 #include "base/clock.h"
 #include "model/event.h"
@@ -353,6 +353,14 @@ int vs_tell_new(struct vs_loop *loop, struct vs_live *const *live, vs_emit_fn em
 	}
 	*ret = t;
 	return 0;
+}
+
+bool vs_tell_holds(const struct vs_tell *t, uint64_t vm_uid)
+{
+	for (const struct waiting_start *w = t->starts; w; w = w->next)
+		if (w->vm_uid == vm_uid)
+			return true;
+	return false;
 }
 
 void vs_tell_free(struct vs_tell **tell)

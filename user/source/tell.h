@@ -7,20 +7,15 @@
  * command line does not tell which), and the end of a VM that libvirt runs
  * (why it ended). A VM's other events never come before its start.
  *
- * Layer:   app
+ * Layer:   source
  * State:   struct vs_tell: starts and ends that wait
  * Threads: one
  */
 #pragma once
 #include "source/live.h"
+#include "source/source.h"
 
 #include <jansson.h>
-
-struct vs_event_vm;
-
-/* Takes @data's reference. @vm NULL: about the host. */
-typedef void (*vs_emit_fn)(void *to, const char *type, const char *severity,
-			   const struct vs_event_vm *vm, json_t *data);
 
 struct vs_tell;
 
@@ -39,3 +34,6 @@ void vs_tell_news(void *data, const struct vs_news *news);
  * takes @data's reference. */
 void vs_tell_event(struct vs_tell *tell, const struct vs_vm_entry *vm, const char *type,
 		   const char *severity, json_t *data);
+
+/* The start of this VM still waits for libvirt's word. */
+bool vs_tell_holds(const struct vs_tell *tell, uint64_t vm_uid);

@@ -388,6 +388,8 @@ json_t *vs_report_build(const struct vs_sample *older, const struct vs_sample *n
 	(void)json_object_set_new(j, "duration_s",
 				  json_real(round((double)(newer->mono_ns - older->mono_ns) / 1e3) / 1e6));
 	(void)json_object_set_new(j, "running_as", json_string(context->running_as));
+	(void)json_object_set_new(j, "source",
+				  json_string(newer->synthetic ? "synthetic" : "live"));
 	for (uint32_t i = 0; i < newer->self.probes_n; i++)
 		(void)json_object_set_new(
 			probes, newer->self.probes[i].name,

@@ -207,6 +207,7 @@ struct vs_self_sample {
 
 struct vs_sample {
 	uint64_t mono_ns, wall_ns;
+	bool synthetic; /* made up: none of the VMs exists */
 	struct vs_vm_sample *vms;
 	struct vs_vnic_sample *vnics;
 	struct vs_drop_sample *drops;

@@ -84,12 +84,6 @@ static bool is_listen(const char *s)
 	return inet_pton(AF_INET, address, &in) == 1;
 }
 
-static bool is_label(const char *s)
-{
-	return s[0] && (s[0] < '0' || s[0] > '9') &&
-	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == strlen(s);
-}
-
 #define AT(m)	  .offset = offsetof(struct vs_config, m), .size = sizeof(((struct vs_config *)0)->m)
 #define LIST(m)                                                                        \
 	.offset = offsetof(struct vs_config, m),                                       \
@@ -121,9 +115,11 @@ const struct vs_config_key vs_config_keys[] = {
 	  .help = "What of a domain's <metadata> becomes a label of virtscope_vm_info and of the "
 		  "report. Nothing else of it is read." },
 	{ "libvirt.labels[].name", VS_CONFIG_FIELD, FIELD(libvirt.labels, name), .min = 1,
-	  .ok = is_label, .allowed = "letters, digits and _, 32 at most, and no digit first",
+	  .ok = vs_label_name_ok,
+	  .allowed = "letters, digits and _, 32 at most, no digit or __ first, no label of virtscope's own",
 	  .help = "The label's name." },
 	{ "libvirt.labels[].path", VS_CONFIG_FIELD, FIELD(libvirt.labels, path), .min = 1,
+	  .ok = vs_label_path_ok,
 	  .allowed = "names of elements with / between them, then perhaps /@attribute",
 	  .help = "Where its value stands below <metadata>, by the local names of elements." },
 

@@ -45,6 +45,7 @@ struct vs_options {
 	struct vs_live_options live;
 	struct vs_detect_options detect;
 	char forced_names[64][256];
+	struct vs_label_rules labels; /* what live.labels points to */
 	uint32_t overrides_n;
 	struct vs_override overrides[VS_OVERRIDE__N]; /* of run */
 };

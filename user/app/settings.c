@@ -94,6 +94,11 @@ void vs_settings_live(const struct vs_config *c, struct vs_options *options)
 	live->sample_shift =
 		options->sample_n ? (uint8_t)__builtin_ctz((unsigned int)options->sample_n) : 255;
 	live->libvirt = c->libvirt.uri;
+	memset(&options->labels, 0, sizeof(options->labels));
+	for (uint32_t i = 0; i < c->libvirt.labels_n; i++)
+		(void)vs_label_rules_add(&options->labels, c->libvirt.labels[i].name,
+					 c->libvirt.labels[i].path);
+	live->labels = &options->labels;
 	live->denied = 0;
 	for (uint32_t i = 0; i < c->probe.deny_n; i++)
 		live->denied |= 1u << vs_hook_parse(c->probe.deny[i]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* collectors.c - walks a sample, and gives each row of it to the series it belongs to. */
-#include "serve/series.h"
+#include "serve/exports.h"
 
 #include "base/cleanup.h"
 
@@ -15,7 +15,7 @@
 
 /* A walk: rows of one VM stand together, mostly, so the last one is remembered. */
 struct walk {
-	struct vs_series *series;
+	struct vs_exports *series;
 	const struct vs_sample *s;
 	uint64_t uid;
 	struct vs_subject *vm;
@@ -40,34 +40,34 @@ static struct vs_device *whole(struct walk *w, struct vs_subject *s)
 }
 
 /* The common case: an object of @collector, with labels that are only needed once. */
-static struct vs_object *observe(struct walk *w, enum vs_collector collector,
-				 const struct vs_object_key *key, struct vs_device *device,
+static struct vs_origin *observe(struct walk *w, enum vs_collector collector,
+				 const struct vs_origin_key *key, struct vs_device *device,
 				 const struct vs_metric_context *c, const char *fmt, ...)
 	__attribute__((format(printf, 6, 7)));
 
-static struct vs_object *observe(struct walk *w, enum vs_collector collector,
-				 const struct vs_object_key *key, struct vs_device *device,
+static struct vs_origin *observe(struct walk *w, enum vs_collector collector,
+				 const struct vs_origin_key *key, struct vs_device *device,
 				 const struct vs_metric_context *c, const char *fmt, ...)
 {
-	struct vs_object *o = vs_series_find(w->series, collector, key);
+	struct vs_origin *o = vs_exports_find(w->series, collector, key);
 	char text[TEXT__N];
 	uint32_t wanted;
 	va_list ap;
 
 	if (!o) {
-		wanted = vs_series_wanted(w->series, collector, c, device->subject->detail);
+		wanted = vs_exports_wanted(w->series, collector, c, device->subject->detail);
 		if (!wanted)
 			return NULL;
 		va_start(ap, fmt);
 		(void)vsnprintf(text, sizeof(text), fmt, ap);
 		va_end(ap);
-		o = vs_series_make(w->series, collector, key, device, text, wanted);
+		o = vs_exports_make(w->series, collector, key, device, text, wanted);
 	}
 	if (!o) {
 		w->r = -ENOMEM;
 		return NULL;
 	}
-	vs_series_add(w->series, o, c);
+	vs_exports_add(w->series, o, c);
 	return o;
 }
 
@@ -89,14 +89,14 @@ static void set_info(struct walk *w, enum vs_collector collector, struct vs_devi
 		if (!*pairs[1])
 			continue;
 		n = (size_t)snprintf(text + at, size, "%s%s=\"%s\"", at ? "," : "", pairs[0],
-				     vs_series_escape(pairs[1], escaped));
+				     vs_exports_escape(pairs[1], escaped));
 		if (n >= size) { /* no half a label */
 			text[at] = '\0';
 			break;
 		}
 		at += n;
 	}
-	if (vs_series_set(w->series, collector, device, text, true, c))
+	if (vs_exports_set(w->series, collector, device, text, true, c))
 		w->r = -ENOMEM;
 }
 
@@ -105,7 +105,7 @@ static void vms(struct walk *w)
 	for (size_t i = 0; i < w->s->vms_n; i++) {
 		const struct vs_vm_sample *vm = &w->s->vms[i];
 		struct vs_metric_context c = { .vm = vm };
-		struct vs_object_key key = { .a = vm->uid };
+		struct vs_origin_key key = { .a = vm->uid };
 		struct vs_subject *s;
 		char pid[16];
 
@@ -128,7 +128,7 @@ static void vms(struct walk *w)
 				 (const char *const[]){ "state", vm->libvirt.state, "reason",
 							vm->libvirt.reason, NULL });
 	}
-	vs_series_sweep(w->series, VS_COLLECT_VM);
+	vs_exports_sweep(w->series, VS_COLLECT_VM);
 }
 
 static void threads(struct walk *w)
@@ -138,7 +138,7 @@ static void threads(struct walk *w)
 	for (size_t i = 0; i < w->s->threads_n; i++) {
 		const struct vs_thread_sample *t = &w->s->threads[i];
 		struct vs_metric_context c = { .thread = t };
-		struct vs_object_key key = { .a = t->vm_uid, .b = t->start_ns, .c = t->tid,
+		struct vs_origin_key key = { .a = t->vm_uid, .b = t->start_ns, .c = t->tid,
 					     .d = t->role };
 		struct vs_subject *s = subject(w, t->vm_uid);
 
@@ -146,7 +146,7 @@ static void threads(struct walk *w)
 			(void)observe(w, VS_COLLECT_ROLE, &key, whole(w, s), &c, "role=\"%s\"",
 				      vs_role_name(t->role));
 	}
-	vs_series_sweep(w->series, VS_COLLECT_ROLE);
+	vs_exports_sweep(w->series, VS_COLLECT_ROLE);
 }
 
 static void kvm(struct walk *w)
@@ -158,7 +158,7 @@ static void kvm(struct walk *w)
 	for (size_t i = 0; i < w->s->kvm_n; i++) {
 		const struct vs_kvm_sample *k = &w->s->kvm[i];
 		struct vs_metric_context c = { .kvm = k, .names = names };
-		struct vs_object_key key = { .a = k->vm_uid };
+		struct vs_origin_key key = { .a = k->vm_uid };
 		struct vs_subject *s = subject(w, k->vm_uid);
 
 		if (!s)
@@ -172,16 +172,16 @@ static void kvm(struct walk *w)
 					      "exit=\"%s\"", names->name[n]);
 		}
 	}
-	vs_series_sweep(w->series, VS_COLLECT_KVM);
-	vs_series_sweep(w->series, VS_COLLECT_KVM_EXIT);
+	vs_exports_sweep(w->series, VS_COLLECT_KVM);
+	vs_exports_sweep(w->series, VS_COLLECT_KVM_EXIT);
 }
 
 /* A loss: by site and reason while the VM's account has room. */
 static void loss(struct walk *w, struct vs_device *device, const struct vs_drop_sample *d,
-		 const struct vs_object_key *key)
+		 const struct vs_origin_key *key)
 {
 	struct vs_metric_context c = { .drop = d };
-	struct vs_object *o = vs_series_find(w->series, VS_COLLECT_DROP, key);
+	struct vs_origin *o = vs_exports_find(w->series, VS_COLLECT_DROP, key);
 	struct vs_subject *s = device->subject;
 	char text[TEXT__N], reason[VS_ESCAPED__N];
 	bool fits = true;
@@ -189,8 +189,8 @@ static void loss(struct walk *w, struct vs_device *device, const struct vs_drop_
 	if (!o) {
 		(void)snprintf(text, sizeof(text), "direction=\"%s\",site=\"%s\",reason=\"%.128s\"",
 			       direction(d->kind.direction), vs_site_name(d->kind.site),
-			       vs_series_escape(*d->reason ? d->reason : "unknown", reason));
-		if (!vs_series_row(device, VS_COLLECT_DROP, text)) {
+			       vs_exports_escape(*d->reason ? d->reason : "unknown", reason));
+		if (!vs_exports_row(device, VS_COLLECT_DROP, text)) {
 			fits = s->used < s->limit;
 			s->used += fits;
 		}
@@ -201,21 +201,21 @@ static void loss(struct walk *w, struct vs_device *device, const struct vs_drop_
 				       direction(d->kind.direction));
 		}
 		if (device)
-			o = vs_series_make(w->series, VS_COLLECT_DROP, key, device, text, 1);
+			o = vs_exports_make(w->series, VS_COLLECT_DROP, key, device, text, 1);
 		if (o) {
 			o->folded = !fits;
 			w->series->folded[VS_FOLDED_REASON] += o->folded;
 		}
 	}
 	if (o)
-		vs_series_add(w->series, o, &c);
+		vs_exports_add(w->series, o, &c);
 	else
 		w->r = -ENOMEM;
 }
 
-static struct vs_object_key drop_key(const struct vs_drop_sample *d)
+static struct vs_origin_key drop_key(const struct vs_drop_sample *d)
 {
-	return (struct vs_object_key){ .a = d->vnic_uid,
+	return (struct vs_origin_key){ .a = d->vnic_uid,
 				       .b = d->address,
 				       .c = d->raw_reason,
 				       .d = d->kind.direction | (uint32_t)d->kind.site << 8 |
@@ -228,7 +228,7 @@ static void drops(struct walk *w, struct vs_device *device, const struct vs_drop
 {
 	for (; d < end; d++) {
 		struct vs_metric_context c = { .drop = d };
-		struct vs_object_key key = drop_key(d);
+		struct vs_origin_key key = drop_key(d);
 
 		if (d->kind.class == VS_CLASS_LOSS)
 			loss(w, device, d, &key);
@@ -248,7 +248,7 @@ static void untold(struct walk *w, struct vs_device *device, const struct vs_vni
 				    .count = n->drops_untold[dir],
 				    .kind = { .site = VS_SITE_OTHER, .class = VS_CLASS_LOSS,
 					      .direction = (uint8_t)dir } };
-	struct vs_object_key key = drop_key(&d);
+	struct vs_origin_key key = drop_key(&d);
 
 	key.b = UINT64_MAX;
 	if (d.count)
@@ -259,7 +259,7 @@ static void vnic(struct walk *w, const struct vs_vnic_sample *n, struct vs_devic
 		 const uint64_t lost[2])
 {
 	struct vs_metric_context c = { .nic = n };
-	struct vs_object_key key = { .a = n->uid };
+	struct vs_origin_key key = { .a = n->uid };
 	char ifindex[16], netns[32];
 
 	(void)observe(w, VS_COLLECT_VNIC, &key, device, &c, "%s", "");
@@ -305,10 +305,10 @@ static void vnics(struct walk *w, struct vs_device **ret_devices)
 		vnic(w, n, ret_devices[i], lost);
 		drops(w, ret_devices[i], first, d);
 	}
-	vs_series_sweep(w->series, VS_COLLECT_VNIC);
-	vs_series_sweep(w->series, VS_COLLECT_VNIC_DIR);
-	vs_series_sweep(w->series, VS_COLLECT_DROP);
-	vs_series_sweep(w->series, VS_COLLECT_HARMLESS);
+	vs_exports_sweep(w->series, VS_COLLECT_VNIC);
+	vs_exports_sweep(w->series, VS_COLLECT_VNIC_DIR);
+	vs_exports_sweep(w->series, VS_COLLECT_DROP);
+	vs_exports_sweep(w->series, VS_COLLECT_HARMLESS);
 }
 
 static void virtqs(struct walk *w, struct vs_device *const *devices)
@@ -316,7 +316,7 @@ static void virtqs(struct walk *w, struct vs_device *const *devices)
 	for (size_t i = 0; i < w->s->virtqs_n; i++) {
 		const struct vs_virtq_sample *q = &w->s->virtqs[i];
 		struct vs_metric_context c = { .queue = &q->row, .dir = q->row.direction };
-		struct vs_object_key key = { .a = q->key.vq, .b = q->vnic_uid, .c = q->key.tid,
+		struct vs_origin_key key = { .a = q->key.vq, .b = q->vnic_uid, .c = q->key.tid,
 					     .d = q->row.direction };
 		const struct vs_vnic_sample *n =
 			q->vnic_uid ? vs_sample_find_vnic(w->s, q->vnic_uid) : NULL;
@@ -325,7 +325,7 @@ static void virtqs(struct walk *w, struct vs_device *const *devices)
 			(void)observe(w, VS_COLLECT_VIRTQ, &key, devices[n - w->s->vnics], &c,
 				      "direction=\"%s\"", direction(c.dir));
 	}
-	vs_series_sweep(w->series, VS_COLLECT_VIRTQ);
+	vs_exports_sweep(w->series, VS_COLLECT_VIRTQ);
 }
 
 static void disks(struct walk *w)
@@ -335,7 +335,7 @@ static void disks(struct walk *w)
 	for (size_t i = 0; i < w->s->disks_n; i++) {
 		const struct vs_disk_sample *d = &w->s->disks[i];
 		struct vs_metric_context c = { .disk = d };
-		struct vs_object_key key = { .a = d->vm_uid, .b = d->dev, .c = d->op };
+		struct vs_origin_key key = { .a = d->vm_uid, .b = d->dev, .c = d->op };
 		const char *layer = d->info->logical ? "logical" : "physical";
 		struct vs_subject *s = subject(w, d->vm_uid);
 
@@ -359,10 +359,10 @@ static void disks(struct walk *w)
 				      vs_op_name(d->op), vs_part_name(c.part));
 		}
 	}
-	vs_series_sweep(w->series, VS_COLLECT_DISK);
-	vs_series_sweep(w->series, VS_COLLECT_DISK_PART);
-	vs_series_sweep(w->series, VS_COLLECT_UNATTRIBUTED_DISK);
-	vs_series_sweep(w->series, VS_COLLECT_UNATTRIBUTED_PART);
+	vs_exports_sweep(w->series, VS_COLLECT_DISK);
+	vs_exports_sweep(w->series, VS_COLLECT_DISK_PART);
+	vs_exports_sweep(w->series, VS_COLLECT_UNATTRIBUTED_DISK);
+	vs_exports_sweep(w->series, VS_COLLECT_UNATTRIBUTED_PART);
 }
 
 /* Sorted by vNIC: those of none come first. */
@@ -373,15 +373,15 @@ static void unattributed_drops(struct walk *w)
 	for (size_t i = 0; i < w->s->drops_n && !w->s->drops[i].vnic_uid; i++) {
 		const struct vs_drop_sample *d = &w->s->drops[i];
 		struct vs_metric_context c = { .drop = d };
-		struct vs_object_key key = drop_key(d);
+		struct vs_origin_key key = drop_key(d);
 		char reason[VS_ESCAPED__N];
 
 		(void)observe(w, VS_COLLECT_UNATTRIBUTED_DROP, &key, device, &c,
 			      "direction=\"%s\",site=\"%s\",reason=\"%.128s\"",
 			      direction(d->kind.direction), vs_site_name(d->kind.site),
-			      vs_series_escape(*d->reason ? d->reason : "unknown", reason));
+			      vs_exports_escape(*d->reason ? d->reason : "unknown", reason));
 	}
-	vs_series_sweep(w->series, VS_COLLECT_UNATTRIBUTED_DROP);
+	vs_exports_sweep(w->series, VS_COLLECT_UNATTRIBUTED_DROP);
 }
 
 static void set(struct walk *w, enum vs_collector collector, const struct vs_metric_context *c,
@@ -391,8 +391,8 @@ static void set(struct walk *w, enum vs_collector collector, const struct vs_met
 
 	if (*label)
 		(void)snprintf(text, sizeof(text), "%s=\"%s\"", label,
-			       vs_series_escape(value, escaped));
-	if (vs_series_set(w->series, collector, &w->series->host.whole, text, false, c))
+			       vs_exports_escape(value, escaped));
+	if (vs_exports_set(w->series, collector, &w->series->host.whole, text, false, c))
 		w->r = -ENOMEM;
 }
 
@@ -424,7 +424,7 @@ static void self(struct walk *w, const struct vs_own *exporter)
 	for (uint32_t i = 0; i < s->probes_n; i++) {
 		(void)snprintf(text, sizeof(text), "probe=\"%s\",state=\"%s\"", s->probes[i].name,
 			       s->probes[i].state);
-		if (vs_series_set(w->series, VS_COLLECT_PROBE, &w->series->host.whole, text, false, &c))
+		if (vs_exports_set(w->series, VS_COLLECT_PROBE, &w->series->host.whole, text, false, &c))
 			w->r = -ENOMEM;
 	}
 	for (uint32_t i = 0; i < VS_LOST__N; i++) {
@@ -441,7 +441,7 @@ static void self(struct walk *w, const struct vs_own *exporter)
 	}
 }
 
-int vs_collect(struct vs_series *series, const struct vs_sample *s, const struct vs_own *own)
+int vs_collect_vms(struct vs_exports *series, const struct vs_sample *s)
 {
 	struct walk w = { .series = series, .s = s };
 	vs_autofree struct vs_device **devices = calloc(s->vnics_n + 1, sizeof(*devices));
@@ -455,6 +455,13 @@ int vs_collect(struct vs_series *series, const struct vs_sample *s, const struct
 	virtqs(&w, devices);
 	disks(&w);
 	unattributed_drops(&w);
+	return w.r;
+}
+
+int vs_collect_self(struct vs_exports *series, const struct vs_sample *s, const struct vs_own *own)
+{
+	struct walk w = { .series = series, .s = s };
+
 	self(&w, own);
 	return w.r;
 }

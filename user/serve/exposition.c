@@ -9,7 +9,7 @@
 #define GROW_MIN 65536
 
 struct vs_exposition {
-	struct vs_series *series;
+	struct vs_exports *series;
 	int metric;		 /* the one under way */
 	struct vs_row *row;	 /* its next row */
 	uint32_t slot;		 /* of the metric among its collector's */
@@ -19,7 +19,7 @@ struct vs_exposition {
 	size_t len, size;
 };
 
-int vs_exposition_new(struct vs_series *series, struct vs_exposition **ret)
+int vs_exposition_new(struct vs_exports *series, struct vs_exposition **ret)
 {
 	struct vs_exposition *e = calloc(1, sizeof(*e));
 
@@ -214,7 +214,7 @@ static void put_row(struct vs_exposition *e, const struct vs_row *row)
 /* The next metric, in the order of metrics.def. Return: false after the last. */
 static bool next_metric(struct vs_exposition *e)
 {
-	const struct vs_slots *s;
+	const struct vs_layout *s;
 
 	if (++e->metric == VS_METRIC__N)
 		return false;

@@ -11,7 +11,7 @@
  * Threads: one
  */
 #pragma once
-#include "serve/series.h"
+#include "serve/exports.h"
 
 #include <stddef.h>
 
@@ -20,7 +20,7 @@
 struct vs_exposition;
 
 /* Begins a page, and freezes @series. Return: 0 or -ENOMEM. Logs: never. */
-int vs_exposition_new(struct vs_series *series, struct vs_exposition **ret);
+int vs_exposition_new(struct vs_exports *series, struct vs_exposition **ret);
 /* Thaws the series if the page is not done. */
 void vs_exposition_free(struct vs_exposition **exposition);
 

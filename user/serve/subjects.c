@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* subjects.c - whose series: VMs and their devices, who is named and who is "other". */
-#include "serve/series.h"
+#include "serve/exports.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ static void init_subject(struct vs_subject *s)
 }
 
 /* What rows of one device or VM cost at most, by trying what levels may look at. */
-static uint32_t cost_of(const struct vs_series *series, enum vs_collector c, uint32_t dirs,
+static uint32_t cost_of(const struct vs_exports *series, enum vs_collector c, uint32_t dirs,
 			uint32_t ops, uint32_t parts, bool detail)
 {
 	struct vs_disk_sample disk = { 0 };
@@ -30,12 +30,12 @@ static uint32_t cost_of(const struct vs_series *series, enum vs_collector c, uin
 	for (context.dir = 0; context.dir < dirs; context.dir++)
 		for (disk.op = 0; disk.op < ops; disk.op++)
 			for (context.part = 0; context.part < parts; context.part++)
-				n += vs_series_cost(series, c,
-						    vs_series_wanted(series, c, &context, detail));
+				n += vs_exports_cost(series, c,
+						    vs_exports_wanted(series, c, &context, detail));
 	return n;
 }
 
-void vs_subjects_init(struct vs_series *series)
+void vs_subjects_init(struct vs_exports *series)
 {
 	struct vs_subject *const all[] = { &series->other, &series->nobody, &series->host };
 
@@ -64,11 +64,11 @@ void vs_subjects_init(struct vs_series *series)
 		init_subject(all[i]);
 		all[i]->limit = 10 * series->options.series_per_vm;
 	}
-	series->other.label = (char *)VS_SERIES_OTHER;
+	series->other.label = (char *)VS_EXPORTS_OTHER;
 	series->nobody.label = series->host.label = (char *)"";
 }
 
-static bool in_detail(const struct vs_series_options *o, const char *name)
+static bool in_detail(const struct vs_exports_options *o, const char *name)
 {
 	for (uint32_t i = 0; i < o->detail_n; i++)
 		if (strcmp(o->detail[i], name) == 0 || strcmp(o->detail[i], "*") == 0)
@@ -76,16 +76,16 @@ static bool in_detail(const struct vs_series_options *o, const char *name)
 	return false;
 }
 
-static void free_device(struct vs_series *series, struct vs_device *d)
+static void free_device(struct vs_exports *series, struct vs_device *d)
 {
-	vs_series_free_rows(series, d);
+	vs_exports_free_rows(series, d);
 	if (d->label != d->base)
 		free(d->label);
 	free(d->base);
 	free(d);
 }
 
-static void free_subject(struct vs_series *series, struct vs_subject *s)
+static void free_subject(struct vs_exports *series, struct vs_subject *s)
 {
 	struct vs_device *d, *tmp;
 
@@ -99,10 +99,10 @@ static void free_subject(struct vs_series *series, struct vs_subject *s)
 	for (int k = 0; k < VS_DEVICE__N; k++)
 		if (s->other[k])
 			free_device(series, s->other[k]);
-	vs_series_free_rows(series, &s->whole);
+	vs_exports_free_rows(series, &s->whole);
 }
 
-static void free_vm(struct vs_series *series, struct vs_subject *s)
+static void free_vm(struct vs_exports *series, struct vs_subject *s)
 {
 	free_subject(series, s);
 	if (s->folded)
@@ -118,10 +118,10 @@ static void free_vm(struct vs_series *series, struct vs_subject *s)
 }
 
 /* Return: 0, with name and escaped name set, or -ENOMEM with both untouched. */
-static int set_name(struct vs_series *series, struct vs_subject *s, const char *name)
+static int set_name(struct vs_exports *series, struct vs_subject *s, const char *name)
 {
 	char escaped[VS_ESCAPED__N];
-	char *copy = strdup(name), *base = strdup(vs_series_escape(name, escaped));
+	char *copy = strdup(name), *base = strdup(vs_exports_escape(name, escaped));
 
 	if (!copy || !base) {
 		free(copy);
@@ -138,7 +138,7 @@ static int set_name(struct vs_series *series, struct vs_subject *s, const char *
 	return 0;
 }
 
-struct vs_subject *vs_subjects_find(struct vs_series *series, uint64_t uid)
+struct vs_subject *vs_subjects_find(struct vs_exports *series, uint64_t uid)
 {
 	struct vs_subject *s;
 
@@ -146,9 +146,9 @@ struct vs_subject *vs_subjects_find(struct vs_series *series, uint64_t uid)
 	return s;
 }
 
-struct vs_subject *vs_subjects_vm(struct vs_series *series, const struct vs_vm_sample *vm)
+struct vs_subject *vs_subjects_vm(struct vs_exports *series, const struct vs_vm_sample *vm)
 {
-	const struct vs_series_options *o = &series->options;
+	const struct vs_exports_options *o = &series->options;
 	struct vs_subject *s = vs_subjects_find(series, vm->uid);
 
 	if (!s) {
@@ -186,7 +186,7 @@ static struct vs_device *new_device(struct vs_subject *s, enum vs_device_kind ki
 	d->kind = kind;
 	d->into = d;
 	(void)snprintf(d->name, sizeof(d->name), "%s", name);
-	d->base = d->label = strdup(vs_series_escape(d->name, escaped));
+	d->base = d->label = strdup(vs_exports_escape(d->name, escaped));
 	if (!d->base) {
 		free(d);
 		return NULL;
@@ -197,11 +197,11 @@ static struct vs_device *new_device(struct vs_subject *s, enum vs_device_kind ki
 static struct vs_device *other_device(struct vs_subject *s, enum vs_device_kind kind)
 {
 	if (!s->other[kind])
-		s->other[kind] = new_device(s, kind, VS_SERIES_OTHER);
+		s->other[kind] = new_device(s, kind, VS_EXPORTS_OTHER);
 	return s->other[kind];
 }
 
-struct vs_device *vs_subjects_other_vnic(struct vs_series *series, struct vs_subject *s)
+struct vs_device *vs_subjects_other_vnic(struct vs_exports *series, struct vs_subject *s)
 {
 	(void)series;
 	return other_device(s, VS_DEVICE_VNIC);
@@ -212,7 +212,7 @@ static bool ambiguous(const char *base)
 {
 	const char *tilde = strrchr(base, '~');
 
-	if (strcmp(base, VS_SERIES_OTHER) == 0)
+	if (strcmp(base, VS_EXPORTS_OTHER) == 0)
 		return true;
 	return tilde && tilde[1] && tilde[1 + strspn(tilde + 1, "0123456789")] == '\0';
 }
@@ -236,7 +236,7 @@ static bool same_class(enum vs_device_kind a, enum vs_device_kind b)
 
 /* Turns the newest named device of @kind into the "other" one: the series of that
  * name end, and "other" goes on from where they were. */
-static struct vs_device *fold_newest(struct vs_series *series, struct vs_subject *s,
+static struct vs_device *fold_newest(struct vs_exports *series, struct vs_subject *s,
 				     enum vs_device_kind kind)
 {
 	struct vs_device *d, *newest = NULL, *other;
@@ -263,7 +263,7 @@ static struct vs_device *fold_newest(struct vs_series *series, struct vs_subject
 	return other;
 }
 
-static void place(struct vs_series *series, struct vs_subject *s, struct vs_device *d)
+static void place(struct vs_exports *series, struct vs_subject *s, struct vs_device *d)
 {
 	uint32_t cost = series->cost[d->kind][s->detail];
 	struct vs_device *into = NULL;
@@ -289,7 +289,7 @@ static void place(struct vs_series *series, struct vs_subject *s, struct vs_devi
 		series->folded[d->kind == VS_DEVICE_VNIC ? VS_FOLDED_VNIC : VS_FOLDED_DISK]++;
 }
 
-struct vs_device *vs_subjects_device(struct vs_series *series, struct vs_subject *s,
+struct vs_device *vs_subjects_device(struct vs_exports *series, struct vs_subject *s,
 				     enum vs_device_kind kind, uint64_t key, const char *name)
 {
 	struct vs_device *d, *twin = NULL;
@@ -310,8 +310,8 @@ struct vs_device *vs_subjects_device(struct vs_series *series, struct vs_subject
 			free_device(series, d);
 			return NULL;
 		}
-		DL_APPEND(s->devices, d);
 		place(series, s, d);
+		DL_APPEND(s->devices, d);
 	}
 	d->gen = series->gen;
 	return d->into;
@@ -324,7 +324,7 @@ struct named {
 	UT_hash_handle hh;
 };
 
-int vs_subjects_relabel(struct vs_series *series)
+int vs_subjects_relabel(struct vs_exports *series)
 {
 	struct named *names = NULL, *all = calloc(HASH_COUNT(series->vms) + 1, sizeof(*all)), *n;
 	struct vs_subject *s, *tmp;
@@ -360,7 +360,7 @@ int vs_subjects_relabel(struct vs_series *series)
 }
 
 /* Marks what the sample did not have. Return: whether there was any. */
-static bool mark_dead(struct vs_series *series, struct vs_subject *s)
+static bool mark_dead(struct vs_exports *series, struct vs_subject *s)
 {
 	bool gone = s->gen != series->gen, any = gone;
 	struct vs_device *d;
@@ -388,7 +388,7 @@ static uint32_t drop_rows(const struct vs_device *d)
 	return n;
 }
 
-static void sweep_devices(struct vs_series *series, struct vs_subject *s)
+static void sweep_devices(struct vs_exports *series, struct vs_subject *s)
 {
 	struct vs_device *d, *tmp;
 
@@ -406,7 +406,7 @@ static void sweep_devices(struct vs_series *series, struct vs_subject *s)
 	}
 }
 
-void vs_subjects_sweep(struct vs_series *series)
+void vs_subjects_sweep(struct vs_exports *series)
 {
 	struct vs_subject *s, *tmp;
 	bool any;
@@ -417,7 +417,7 @@ void vs_subjects_sweep(struct vs_series *series)
 		any |= mark_dead(series, s);
 	if (!any)
 		return;
-	vs_series_bury(series);
+	vs_exports_bury(series);
 	sweep_devices(series, &series->nobody);
 	HASH_ITER(hh, series->vms, s, tmp)
 	{
@@ -430,7 +430,7 @@ void vs_subjects_sweep(struct vs_series *series)
 	}
 }
 
-void vs_subjects_done(struct vs_series *series)
+void vs_subjects_done(struct vs_exports *series)
 {
 	struct vs_subject *s, *tmp;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "serve/series.h"
+#include "serve/exports.h"
 
 #include "base/cleanup.h"
 #include "base/histogram.h"
@@ -18,7 +18,7 @@
 /* 7 bounds, so that a VM with two vNICs under vhost and two disks is below 150. */
 static const double default_buckets[] = { 20e-6, 100e-6, 500e-6, 2e-3, 10e-3, 100e-3, 1.0 };
 
-uint32_t vs_series_snap(double seconds)
+uint32_t vs_exports_snap(double seconds)
 {
 	double ns = seconds * 1e9, best = INFINITY;
 	uint32_t at = 0;
@@ -45,9 +45,9 @@ static void text_of_edge(uint64_t ns, char ret[24])
 		ret[--n] = '\0';
 }
 
-static int set_bounds(struct vs_series *series)
+static int set_bounds(struct vs_exports *series)
 {
-	const struct vs_series_options *o = &series->options;
+	const struct vs_exports_options *o = &series->options;
 	const double *wished = o->buckets_n ? o->buckets : default_buckets;
 	uint32_t n = o->buckets_n ? o->buckets_n :
 				    sizeof(default_buckets) / sizeof(default_buckets[0]);
@@ -55,13 +55,13 @@ static int set_bounds(struct vs_series *series)
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t bound;
 
-		if (n > VS_SERIES_BUCKET__N || !(wished[i] >= BOUND_MIN) || wished[i] > BOUND_MAX ||
+		if (n > VS_EXPORTS_BUCKET__N || !(wished[i] >= BOUND_MIN) || wished[i] > BOUND_MAX ||
 		    (i && wished[i] <= wished[i - 1]))
 			return vs_fail(EINVAL,
 				       "metrics: the bucket %g s is not possible: up to %d bounds from "
 				       "0.000002 to 60, each above the one before",
-				       wished[i], VS_SERIES_BUCKET__N);
-		bound = vs_series_snap(wished[i]);
+				       wished[i], VS_EXPORTS_BUCKET__N);
+		bound = vs_exports_snap(wished[i]);
 		/* two wishes for one edge: one is enough */
 		if (series->bounds_n && series->bound[series->bounds_n - 1] == bound)
 			continue;
@@ -72,10 +72,10 @@ static int set_bounds(struct vs_series *series)
 	return 0;
 }
 
-static void set_slots(struct vs_series *series)
+static void set_slots(struct vs_exports *series)
 {
 	for (int m = 0; m < VS_METRIC__N; m++) {
-		struct vs_slots *s = &series->slots[vs_metrics[m].collector];
+		struct vs_layout *s = &series->slots[vs_metrics[m].collector];
 
 		s->metric[s->metrics_n] = (enum vs_metric_id)m;
 		s->at[s->metrics_n++] = s->size;
@@ -83,9 +83,9 @@ static void set_slots(struct vs_series *series)
 	}
 }
 
-int vs_series_new(const struct vs_series_options *options, struct vs_series **ret)
+int vs_exports_new(const struct vs_exports_options *options, struct vs_exports **ret)
 {
-	struct vs_series *series = calloc(1, sizeof(*series));
+	struct vs_exports *series = calloc(1, sizeof(*series));
 	int r;
 
 	if (!series)
@@ -106,9 +106,9 @@ int vs_series_new(const struct vs_series_options *options, struct vs_series **re
 	return 0;
 }
 
-static void free_objects(struct vs_series *series)
+static void free_objects(struct vs_exports *series)
 {
-	struct vs_object *o, *tmp;
+	struct vs_origin *o, *tmp;
 
 	for (int c = 0; c < VS_COLLECT__N; c++)
 		HASH_ITER(hh, series->objects[c], o, tmp)
@@ -118,9 +118,9 @@ static void free_objects(struct vs_series *series)
 		}
 }
 
-void vs_series_free(struct vs_series **s)
+void vs_exports_free(struct vs_exports **s)
 {
-	struct vs_series *series = *s;
+	struct vs_exports *series = *s;
 
 	if (!series)
 		return;
@@ -130,7 +130,7 @@ void vs_series_free(struct vs_series **s)
 	*s = NULL;
 }
 
-char *vs_series_escape(const char *text, char ret_text[static VS_ESCAPED__N])
+char *vs_exports_escape(const char *text, char ret_text[static VS_ESCAPED__N])
 {
 	/* Doubled, what is shown fits. Names of VMs are 256 bytes at most. */
 	char clean[VS_ESCAPED__N / 2], shown[VS_ESCAPED__N / 2];
@@ -156,9 +156,9 @@ char *vs_series_escape(const char *text, char ret_text[static VS_ESCAPED__N])
 	return ret_text;
 }
 
-uint32_t vs_series_cost(const struct vs_series *series, enum vs_collector collector, uint32_t wanted)
+uint32_t vs_exports_cost(const struct vs_exports *series, enum vs_collector collector, uint32_t wanted)
 {
-	const struct vs_slots *s = &series->slots[collector];
+	const struct vs_layout *s = &series->slots[collector];
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < s->metrics_n; i++)
@@ -169,10 +169,10 @@ uint32_t vs_series_cost(const struct vs_series *series, enum vs_collector collec
 	return n;
 }
 
-uint32_t vs_series_wanted(const struct vs_series *series, enum vs_collector collector,
+uint32_t vs_exports_wanted(const struct vs_exports *series, enum vs_collector collector,
 			  const struct vs_metric_context *c, bool detail)
 {
-	const struct vs_slots *s = &series->slots[collector];
+	const struct vs_layout *s = &series->slots[collector];
 	uint32_t wanted = 0;
 
 	for (uint32_t i = 0; i < s->metrics_n; i++)
@@ -181,7 +181,7 @@ uint32_t vs_series_wanted(const struct vs_series *series, enum vs_collector coll
 	return wanted;
 }
 
-struct vs_row *vs_series_row(const struct vs_device *device, enum vs_collector collector,
+struct vs_row *vs_exports_row(const struct vs_device *device, enum vs_collector collector,
 			     const char *text)
 {
 	struct vs_row *row;
@@ -192,7 +192,7 @@ struct vs_row *vs_series_row(const struct vs_device *device, enum vs_collector c
 	return NULL;
 }
 
-static struct vs_row *make_row(struct vs_series *series, enum vs_collector collector,
+static struct vs_row *make_row(struct vs_exports *series, enum vs_collector collector,
 			       struct vs_device *device, const char *text, uint32_t wanted)
 {
 	struct vs_row *row =
@@ -213,7 +213,7 @@ static struct vs_row *make_row(struct vs_series *series, enum vs_collector colle
 	return row;
 }
 
-static void free_row(struct vs_series *series, struct vs_row *row)
+static void free_row(struct vs_exports *series, struct vs_row *row)
 {
 	DL_DELETE(series->rows[row->collector], row);
 	DL_DELETE2(row->device->rows, row, dprev, dnext);
@@ -221,13 +221,13 @@ static void free_row(struct vs_series *series, struct vs_row *row)
 	free(row);
 }
 
-void vs_series_free_rows(struct vs_series *series, struct vs_device *device)
+void vs_exports_free_rows(struct vs_exports *series, struct vs_device *device)
 {
 	while (device->rows)
 		free_row(series, device->rows);
 }
 
-static void free_object(struct vs_series *series, enum vs_collector collector, struct vs_object *o)
+static void free_object(struct vs_exports *series, enum vs_collector collector, struct vs_origin *o)
 {
 	if (series->at[collector] == o)
 		series->at[collector] = NULL;
@@ -236,9 +236,9 @@ static void free_object(struct vs_series *series, enum vs_collector collector, s
 	free(o);
 }
 
-void vs_series_bury(struct vs_series *series)
+void vs_exports_bury(struct vs_exports *series)
 {
-	struct vs_object *o, *tmp;
+	struct vs_origin *o, *tmp;
 
 	for (int c = 0; c < VS_COLLECT__N; c++)
 		HASH_ITER(hh, series->objects[c], o, tmp)
@@ -246,9 +246,9 @@ void vs_series_bury(struct vs_series *series)
 				free_object(series, (enum vs_collector)c, o);
 }
 
-void vs_series_sweep(struct vs_series *series, enum vs_collector collector)
+void vs_exports_sweep(struct vs_exports *series, enum vs_collector collector)
 {
-	struct vs_object *o, *tmp;
+	struct vs_origin *o, *tmp;
 
 	if (HASH_COUNT(series->objects[collector]) == series->touched[collector])
 		return;
@@ -257,11 +257,11 @@ void vs_series_sweep(struct vs_series *series, enum vs_collector collector)
 			free_object(series, collector, o);
 }
 
-struct vs_object *vs_series_find(struct vs_series *series, enum vs_collector collector,
-				 const struct vs_object_key *key)
+struct vs_origin *vs_exports_find(struct vs_exports *series, enum vs_collector collector,
+				 const struct vs_origin_key *key)
 {
-	struct vs_object *last = series->at[collector];
-	struct vs_object *o = last ? last->hh.next : series->objects[collector];
+	struct vs_origin *last = series->at[collector];
+	struct vs_origin *o = last ? last->hh.next : series->objects[collector];
 
 	/* Samples are sorted, and the table keeps the order of arrival. */
 	if (!o || memcmp(&o->key, key, sizeof(*key)) != 0)
@@ -275,13 +275,13 @@ struct vs_object *vs_series_find(struct vs_series *series, enum vs_collector col
 	return o;
 }
 
-struct vs_object *vs_series_make(struct vs_series *series, enum vs_collector collector,
-				 const struct vs_object_key *key, struct vs_device *device,
+struct vs_origin *vs_exports_make(struct vs_exports *series, enum vs_collector collector,
+				 const struct vs_origin_key *key, struct vs_device *device,
 				 const char *text, uint32_t wanted)
 {
-	struct vs_object *o =
+	struct vs_origin *o =
 		calloc(1, sizeof(*o) + series->slots[collector].size * sizeof(o->last[0]));
-	struct vs_row *row = vs_series_row(device, collector, text);
+	struct vs_row *row = vs_exports_row(device, collector, text);
 
 	if (!row)
 		row = make_row(series, collector, device, text, wanted);
@@ -323,7 +323,7 @@ static uint32_t since32(uint32_t now, uint64_t *last)
 	return more > 1u << 31 ? now : more;
 }
 
-static void add_histogram(const struct vs_series *series, const struct vs_hist_view *h,
+static void add_histogram(const struct vs_exports *series, const struct vs_hist_view *h,
 			  uint64_t *last, uint64_t *v)
 {
 	uint32_t n = series->bounds_n, i = 0;
@@ -339,9 +339,9 @@ static void add_histogram(const struct vs_series *series, const struct vs_hist_v
 }
 
 /* Gauges begin at 0 with each sample, so that objects can add to them. */
-static void begin_row(struct vs_series *series, struct vs_row *row)
+static void begin_row(struct vs_exports *series, struct vs_row *row)
 {
-	const struct vs_slots *s = &series->slots[row->collector];
+	const struct vs_layout *s = &series->slots[row->collector];
 
 	if (row->gen == series->gen)
 		return;
@@ -355,10 +355,10 @@ static void begin_row(struct vs_series *series, struct vs_row *row)
 	}
 }
 
-void vs_series_add(struct vs_series *series, struct vs_object *o, const struct vs_metric_context *c)
+void vs_exports_add(struct vs_exports *series, struct vs_origin *o, const struct vs_metric_context *c)
 {
 	struct vs_row *row = o->row;
-	const struct vs_slots *s = &series->slots[row->collector];
+	const struct vs_layout *s = &series->slots[row->collector];
 
 	begin_row(series, row);
 	for (uint32_t i = 0; i < s->metrics_n; i++) {
@@ -383,15 +383,15 @@ void vs_series_add(struct vs_series *series, struct vs_object *o, const struct v
 	}
 }
 
-int vs_series_set(struct vs_series *series, enum vs_collector collector, struct vs_device *device,
+int vs_exports_set(struct vs_exports *series, enum vs_collector collector, struct vs_device *device,
 		  const char *text, bool text_only, const struct vs_metric_context *c)
 {
-	const struct vs_slots *s = &series->slots[collector];
-	struct vs_row *row = vs_series_row(device, collector, text_only ? NULL : text);
+	const struct vs_layout *s = &series->slots[collector];
+	struct vs_row *row = vs_exports_row(device, collector, text_only ? NULL : text);
 
 	if (!row)
 		row = make_row(series, collector, device, text,
-			       vs_series_wanted(series, collector, c, device->subject->detail));
+			       vs_exports_wanted(series, collector, c, device->subject->detail));
 	if (!row)
 		return -ENOMEM;
 	if (text_only && strcmp(row->text, text) != 0) {
@@ -406,7 +406,7 @@ int vs_series_set(struct vs_series *series, enum vs_collector collector, struct 
 	row->has = 0;
 	for (uint32_t i = 0; i < s->metrics_n; i++) {
 		const struct vs_metric *m = &vs_metrics[s->metric[i]];
-		uint64_t none[VS_SERIES_BUCKET__N + 2] = { 0 }, *v = &row->v[s->at[i]];
+		uint64_t none[VS_EXPORTS_BUCKET__N + 2] = { 0 }, *v = &row->v[s->at[i]];
 		struct vs_metric_value value;
 
 		m->get(c, &value);
@@ -424,7 +424,7 @@ int vs_series_set(struct vs_series *series, enum vs_collector collector, struct 
 }
 
 /* Rows that are set, not added to, are as of the last sample or not at all. */
-static void sweep_rows(struct vs_series *series)
+static void sweep_rows(struct vs_exports *series)
 {
 	static const enum vs_collector as_a_whole[] = {
 		VS_COLLECT_INFO_VM, VS_COLLECT_INFO_STATE, VS_COLLECT_INFO_VNIC, VS_COLLECT_PROBE,
@@ -438,17 +438,18 @@ static void sweep_rows(struct vs_series *series)
 				free_row(series, row);
 }
 
-int vs_series_update(struct vs_series *series, const struct vs_sample *s, const struct vs_own *own)
+int vs_exports_update(struct vs_exports *series, const struct vs_sample *s, const struct vs_own *own)
 {
 	int r;
 
 	series->gen++;
 	memset(series->touched, 0, sizeof(series->touched));
 	memset(series->at, 0, sizeof(series->at));
-	r = vs_collect(series, s, own);
+	r = vs_collect_vms(series, s);
 	vs_subjects_sweep(series);
-	sweep_rows(series);
 	if (series->relabel && !r)
 		r = vs_subjects_relabel(series);
+	r = vs_collect_self(series, s, own) ?: r;
+	sweep_rows(series);
 	return r;
 }

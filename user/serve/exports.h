@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * series.h - what /metrics shows: one value per series, kept from sample to sample.
+ * exports.h - what /metrics shows: one value per series, kept from sample to sample.
  *
- * A sample's rows are *objects* (a vNIC's direction, a thread, a drop's place),
+ * A sample's rows are *origins* (a vNIC's direction, a thread, a drop's place),
  * what is exported are *rows* (the series of one set of labels, by collector).
  * Several objects may add to one row: all threads of a role, all addresses in
  * one function, everything that is folded into "other". So each object keeps
@@ -22,7 +22,7 @@
  * device number, but the first keeps its name.
  *
  * Layer:   serve
- * State:   struct vs_series
+ * State:   struct vs_exports
  * Threads: one
  */
 #pragma once
@@ -30,14 +30,14 @@
 
 #include <uthash.h>
 
-#define VS_SERIES_BUCKET__N 32
-#define VS_SERIES_OTHER	    "other"
+#define VS_EXPORTS_BUCKET__N 32
+#define VS_EXPORTS_OTHER	    "other"
 
-struct vs_series_options {
+struct vs_exports_options {
 	/* Upper bounds in seconds, ascending; each is moved to the nearest edge of our
 	 * own buckets, at most 6 % away, so that counts are exact. Default: 7 bounds, 20 us
 	 * to 1 s. */
-	double buckets[VS_SERIES_BUCKET__N];
+	double buckets[VS_EXPORTS_BUCKET__N];
 	uint32_t buckets_n;	/* 0: the default */
 	uint32_t series_per_vm; /* 0: 150. Ten times as many with detail */
 	uint32_t vms;		/* 0: 500 */
@@ -67,7 +67,7 @@ struct vs_row {
 	uint64_t gen;
 	struct vs_row *prev, *next;	/* of the collector */
 	struct vs_row *dprev, *dnext;	/* of the device */
-	uint64_t v[]; /* by struct vs_slots */
+	uint64_t v[]; /* by struct vs_layout */
 };
 
 struct vs_device {
@@ -98,13 +98,13 @@ struct vs_subject {
 	UT_hash_handle hh;
 };
 
-struct vs_object_key {
+struct vs_origin_key {
 	uint64_t a, b;
 	uint32_t c, d;
 };
 
-struct vs_object {
-	struct vs_object_key key;
+struct vs_origin {
+	struct vs_origin_key key;
 	struct vs_row *row;
 	bool folded; /* counted in folded[VS_FOLDED_REASON] */
 	uint64_t gen;
@@ -113,21 +113,21 @@ struct vs_object {
 };
 
 /* Where a collector's metrics lie in v[]. A histogram: counts by bucket, then the sum in ns. */
-struct vs_slots {
+struct vs_layout {
 	uint32_t metrics_n, size;
 	enum vs_metric_id metric[32];
 	uint32_t at[32];
 };
 
-struct vs_series {
-	struct vs_series_options options;
+struct vs_exports {
+	struct vs_exports_options options;
 	uint32_t bounds_n;
-	uint32_t bound[VS_SERIES_BUCKET__N]; /* our buckets up to and with this one */
-	char le[VS_SERIES_BUCKET__N + 1][24];
-	struct vs_slots slots[VS_COLLECT__N];
+	uint32_t bound[VS_EXPORTS_BUCKET__N]; /* our buckets up to and with this one */
+	char le[VS_EXPORTS_BUCKET__N + 1][24];
+	struct vs_layout slots[VS_COLLECT__N];
 	struct vs_row *rows[VS_COLLECT__N]; /* doubly linked, in the order of their birth */
-	struct vs_object *objects[VS_COLLECT__N];
-	struct vs_object *at[VS_COLLECT__N]; /* the next object is mostly the one after this */
+	struct vs_origin *objects[VS_COLLECT__N];
+	struct vs_origin *at[VS_COLLECT__N]; /* the next object is mostly the one after this */
 	uint32_t touched[VS_COLLECT__N];
 	struct vs_subject *vms; /* by uid */
 	struct vs_subject other, nobody, host;
@@ -140,30 +140,30 @@ struct vs_series {
 };
 
 /* Return: 0, -EINVAL (bounds not ascending, or not from 2 us to 60 s), or -ENOMEM. Logs: yes. */
-int vs_series_new(const struct vs_series_options *options, struct vs_series **ret);
-void vs_series_free(struct vs_series **series);
+int vs_exports_new(const struct vs_exports_options *options, struct vs_exports **ret);
+void vs_exports_free(struct vs_exports **series);
 
 /**
- * vs_series_update() - take a sample in.
+ * vs_exports_update() - take a sample in.
  * @s:	 sorted; VMs that ended are none of it any more
  * @own: the exporter's own figures
  *
  * Not while it is frozen. Return: 0, or -ENOMEM with some series missing.
  * Logs: never.
  */
-int vs_series_update(struct vs_series *series, const struct vs_sample *s, const struct vs_own *own);
+int vs_exports_update(struct vs_exports *series, const struct vs_sample *s, const struct vs_own *own);
 
 /* The bucket of ours whose upper edge is nearest to @seconds. */
-uint32_t vs_series_snap(double seconds);
+uint32_t vs_exports_snap(double seconds);
 
 /* A label's value for the exposition format: valid UTF-8, with \\, \" and \n
  * escaped and other control characters shown as \xNN. What is too long is cut.
  * Return: ret_text. */
 #define VS_ESCAPED__N 2048
-char *vs_series_escape(const char *text, char ret_text[static VS_ESCAPED__N]);
+char *vs_exports_escape(const char *text, char ret_text[static VS_ESCAPED__N]);
 
 /* Series that a row gives when all its metrics are there. */
-uint32_t vs_series_cost(const struct vs_series *series, enum vs_collector collector, uint32_t wanted);
+uint32_t vs_exports_cost(const struct vs_exports *series, enum vs_collector collector, uint32_t wanted);
 
 /*
  * The rest is for the parts of this store: subjects.c (who is named), collectors.c
@@ -171,42 +171,44 @@ uint32_t vs_series_cost(const struct vs_series *series, enum vs_collector collec
  */
 
 /* Metrics of a collector that @detail or their level exports. */
-uint32_t vs_series_wanted(const struct vs_series *series, enum vs_collector collector,
+uint32_t vs_exports_wanted(const struct vs_exports *series, enum vs_collector collector,
 			  const struct vs_metric_context *c, bool detail);
 /* The object of @key, or NULL. A hit is marked as seen. */
-struct vs_object *vs_series_find(struct vs_series *series, enum vs_collector collector,
-				 const struct vs_object_key *key);
+struct vs_origin *vs_exports_find(struct vs_exports *series, enum vs_collector collector,
+				 const struct vs_origin_key *key);
 /* A new object that adds to @device's row of these labels. @text may be freed then. */
-struct vs_object *vs_series_make(struct vs_series *series, enum vs_collector collector,
-				 const struct vs_object_key *key, struct vs_device *device,
+struct vs_origin *vs_exports_make(struct vs_exports *series, enum vs_collector collector,
+				 const struct vs_origin_key *key, struct vs_device *device,
 				 const char *text, uint32_t wanted);
 /* Adds what @c holds beyond the object's last reading to its row. */
-void vs_series_add(struct vs_series *series, struct vs_object *o, const struct vs_metric_context *c);
+void vs_exports_add(struct vs_exports *series, struct vs_origin *o, const struct vs_metric_context *c);
 /* Sets the row of these labels to what @c holds: for what is walked as a whole. With
  * @text_only the collector has one row per device, whose labels may change. */
-int vs_series_set(struct vs_series *series, enum vs_collector collector, struct vs_device *device,
+int vs_exports_set(struct vs_exports *series, enum vs_collector collector, struct vs_device *device,
 		  const char *text, bool text_only, const struct vs_metric_context *c);
-struct vs_row *vs_series_row(const struct vs_device *device, enum vs_collector collector,
+struct vs_row *vs_exports_row(const struct vs_device *device, enum vs_collector collector,
 			     const char *text);
 /* Frees objects of @collector that this sample did not have. */
-void vs_series_sweep(struct vs_series *series, enum vs_collector collector);
+void vs_exports_sweep(struct vs_exports *series, enum vs_collector collector);
 /* Frees the objects that add to rows of dead devices; and the rows of one. */
-void vs_series_bury(struct vs_series *series);
-void vs_series_free_rows(struct vs_series *series, struct vs_device *device);
+void vs_exports_bury(struct vs_exports *series);
+void vs_exports_free_rows(struct vs_exports *series, struct vs_device *device);
 
-void vs_subjects_init(struct vs_series *series);
+void vs_subjects_init(struct vs_exports *series);
 /* The VM, made when it is new. Return: NULL when there is no memory. */
-struct vs_subject *vs_subjects_vm(struct vs_series *series, const struct vs_vm_sample *vm);
-struct vs_subject *vs_subjects_find(struct vs_series *series, uint64_t uid);
+struct vs_subject *vs_subjects_vm(struct vs_exports *series, const struct vs_vm_sample *vm);
+struct vs_subject *vs_subjects_find(struct vs_exports *series, uint64_t uid);
 /* The device that series of this one are kept under: itself, or an "other". */
-struct vs_device *vs_subjects_device(struct vs_series *series, struct vs_subject *s,
+struct vs_device *vs_subjects_device(struct vs_exports *series, struct vs_subject *s,
 				     enum vs_device_kind kind, uint64_t key, const char *name);
 /* The vNIC "other" of a subject, for reasons that do not fit. */
-struct vs_device *vs_subjects_other_vnic(struct vs_series *series, struct vs_subject *s);
+struct vs_device *vs_subjects_other_vnic(struct vs_exports *series, struct vs_subject *s);
 /* Tells VMs of one name apart. Return: 0 or -ENOMEM. */
-int vs_subjects_relabel(struct vs_series *series);
+int vs_subjects_relabel(struct vs_exports *series);
 /* Frees VMs and devices that the last sample did not have. */
-void vs_subjects_sweep(struct vs_series *series);
-void vs_subjects_done(struct vs_series *series);
+void vs_subjects_sweep(struct vs_exports *series);
+void vs_subjects_done(struct vs_exports *series);
 
-int vs_collect(struct vs_series *series, const struct vs_sample *s, const struct vs_own *own);
+int vs_collect_vms(struct vs_exports *series, const struct vs_sample *s);
+/* After the sweeps: it counts what is folded. */
+int vs_collect_self(struct vs_exports *series, const struct vs_sample *s, const struct vs_own *own);

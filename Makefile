@@ -21,7 +21,7 @@ VS_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DVS_VERSION='"$(VERSION)"' $(WARN) \
 WITH_LIBVIRT ?= 1
 # WITH_SYSTEMD=0 leaves libsystemd out: the service manager is then told nothing, and there is no journal.
 WITH_SYSTEMD ?= 1
-LDLIBS := -lbpf -lelf -lz -ljansson -lcyaml -lyaml -lm
+LDLIBS := -lbpf -lelf -lz -ljansson -lcyaml -lyaml -lmicrohttpd -lm
 ifneq ($(WITH_SYSTEMD),0)
 VS_CFLAGS += -DVS_WITH_SYSTEMD
 LDLIBS += -lsystemd

@@ -441,7 +441,7 @@ static void self(struct walk *w, const struct vs_own *exporter)
 	}
 }
 
-int vs_collect_vms(struct vs_exports *series, const struct vs_sample *s)
+int vs_exports_walk(struct vs_exports *series, const struct vs_sample *s)
 {
 	struct walk w = { .series = series, .s = s };
 	vs_autofree struct vs_device **devices = calloc(s->vnics_n + 1, sizeof(*devices));
@@ -458,7 +458,7 @@ int vs_collect_vms(struct vs_exports *series, const struct vs_sample *s)
 	return w.r;
 }
 
-int vs_collect_self(struct vs_exports *series, const struct vs_sample *s, const struct vs_own *own)
+int vs_exports_walk_self(struct vs_exports *series, const struct vs_sample *s, const struct vs_own *own)
 {
 	struct walk w = { .series = series, .s = s };
 

@@ -445,11 +445,11 @@ int vs_exports_update(struct vs_exports *series, const struct vs_sample *s, cons
 	series->gen++;
 	memset(series->touched, 0, sizeof(series->touched));
 	memset(series->at, 0, sizeof(series->at));
-	r = vs_collect_vms(series, s);
+	r = vs_exports_walk(series, s);
 	vs_subjects_sweep(series);
 	if (series->relabel && !r)
 		r = vs_subjects_relabel(series);
-	r = vs_collect_self(series, s, own) ?: r;
+	r = vs_exports_walk_self(series, s, own) ?: r;
 	sweep_rows(series);
 	return r;
 }

@@ -209,6 +209,6 @@ int vs_subjects_relabel(struct vs_exports *series);
 void vs_subjects_sweep(struct vs_exports *series);
 void vs_subjects_done(struct vs_exports *series);
 
-int vs_collect_vms(struct vs_exports *series, const struct vs_sample *s);
+int vs_exports_walk(struct vs_exports *series, const struct vs_sample *s);
 /* After the sweeps: it counts what is folded. */
-int vs_collect_self(struct vs_exports *series, const struct vs_sample *s, const struct vs_own *own);
+int vs_exports_walk_self(struct vs_exports *series, const struct vs_sample *s, const struct vs_own *own);

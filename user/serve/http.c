@@ -55,6 +55,7 @@ struct vs_http {
 	uint64_t sampled_ns; /* the last sample; 0: none yet */
 	int epoll_fd, timer;
 	uint16_t port;
+	bool closing;
 };
 
 static void run(void *data, int fd)
@@ -257,6 +258,8 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *connection,
 
 	(void)version;
 	(void)upload;
+	if (((struct vs_http *)data)->closing)
+		return MHD_NO;
 	if (*upload_size) { /* a body: nobody asked for it */
 		*upload_size = 0;
 		return MHD_YES;
@@ -363,10 +366,9 @@ static int start(struct vs_http *h)
 			       h->guard.key ? ": are tls_certificate and tls_key PEM, and of each other?" :
 					      "");
 	h->guard.fd = -1; /* the server's now */
+	h->port = h->guard.port;
 	info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	h->epoll_fd = info ? info->epoll_fd : -1;
-	info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_BIND_PORT);
-	h->port = info ? info->port : 0;
 	h->timer = vs_loop_timer(h->loop, run, h);
 	if (h->timer < 0 || h->epoll_fd < 0 || vs_loop_add(h->loop, h->epoll_fd, run, h))
 		return vs_fail(ENOMEM, "metrics: bring the HTTP server into the loop");
@@ -411,6 +413,7 @@ void vs_http_free(struct vs_http **http)
 
 	if (!h)
 		return;
+	h->closing = true;
 	/* The server may not be stopped while a connection is suspended. */
 	DL_FOREACH(h->requests, q)
 	{

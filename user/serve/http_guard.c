@@ -142,8 +142,10 @@ static int read_files(const struct vs_http_options *o, struct vs_http_guard *g)
 	return r;
 }
 
-static int listen_at(const char *text, const union address *a, socklen_t len, int *ret)
+static int listen_at(const char *text, const union address *a, socklen_t len,
+		     struct vs_http_guard *g)
 {
+	union address bound;
 	vs_autoclose int fd =
 		socket(a->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int on = 1;
@@ -155,7 +157,11 @@ static int listen_at(const char *text, const union address *a, socklen_t len, in
 	if (fd < 0 || bind(fd, &a->sa, len) || listen(fd, BACKLOG))
 		return vs_fail(errno, "metrics: listen at '%s': %s%s", text, strerror(errno),
 			       errno == EADDRINUSE ? " (choose another port with metrics.listen)" : "");
-	*ret = vs_take_fd(fd);
+	len = sizeof(bound);
+	(void)getsockname(fd, &bound.sa, &len);
+	/* at the same place in both */
+	g->port = ntohs(bound.v4.sin_port);
+	g->fd = vs_take_fd(fd);
 	return 0;
 }
 
@@ -178,7 +184,7 @@ int vs_http_guard_open(const struct vs_http_options *o, struct vs_http_guard *re
 			       o->listen);
 	r = read_files(o, &g);
 	if (!r)
-		r = listen_at(o->listen, &a, len, &g.fd);
+		r = listen_at(o->listen, &a, len, &g);
 	if (r)
 		vs_http_guard_close(&g);
 	else

@@ -13,6 +13,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define VS_TOKEN_MIN 16
 
@@ -23,6 +24,7 @@ struct vs_http_guard {
 	char *token;		 /* NULL: everybody may */
 	size_t token_len;
 	int fd; /* listens */
+	uint16_t port; /* at */
 };
 
 /**

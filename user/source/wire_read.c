@@ -282,8 +282,13 @@ static void cut_program(struct vs_program_sample *p)
 static int check_self(struct vs_self_sample *self, const struct vs_wire_header *h,
 		      const struct vs_wire_names *names)
 {
-	if (self->programs_n > VS_PROGRAM__N || self->probes_n > VS_PROBE__N)
+	if (self->programs_n > VS_PROGRAM__N || self->probes_n > VS_PROBE__N ||
+	    self->maps_n > VS_MAP__N || self->sinks_n > VS_SINK__N)
 		return -EBADMSG;
+	for (uint32_t i = 0; i < self->maps_n; i++)
+		CUT(self->maps[i].name);
+	for (uint32_t i = 0; i < self->sinks_n; i++)
+		CUT(self->sinks[i].name);
 	for (uint32_t i = 0; i < self->programs_n; i++)
 		cut_program(&self->programs[i]);
 	for (uint32_t i = 0; i < self->probes_n; i++) {

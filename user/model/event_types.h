@@ -47,15 +47,15 @@
 	X("self.degraded", "warning", "c02bf15b62434c3eab5a3b47f9d83a4f",                        \
 	  "probe {probe}: {state}, {reason}; {lost}")
 
-struct vs_event_type {
+struct vs_event_kind {
 	const char *name, *severity, *message_id, *sentence;
 };
 
 /* The table; ends with name NULL. */
-extern const struct vs_event_type vs_event_types[];
+extern const struct vs_event_kind vs_event_types[];
 
 /* Return: its row, or NULL. */
-const struct vs_event_type *vs_event_type_find(const char *name);
+const struct vs_event_kind *vs_event_type_find(const char *name);
 
 /**
  * vs_event_sentence() - say an event in one sentence, fit for terminals.

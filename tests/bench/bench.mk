@@ -33,3 +33,12 @@ bench: build/virtscope $(BENCH_BINS) build/tests/harness/posed_vm ## what it cos
 	/usr/bin/python3 tests/bench/bench.py $(BENCH_ARGS)
 bench-vm: build/virtscope $(BENCH_BINS) harness ## counts and ratios of vhost's programs, in scripts/host-vm's machine
 	scripts/host-vm --timeout 3600 --out build/bench-vm $(BENCH_KERNEL) -- tests/bench/bench_vhost.py $(BENCH_ARGS)
+
+# The detector alone: neither root nor a kernel.
+DETECT_OBJ := $(patsubst %.c,build/%.o,$(wildcard user/detect/*.c user/model/sample.c) user/base/histogram.c user/base/clock.c)
+$(BENCH_OUT)/detect_%: tests/bench/detect_%.c $(DETECT_OBJ) | $(BENCH_OUT)
+	$(CC) $(VS_CFLAGS) $(CFLAGS) $< $(DETECT_OBJ) -o $@ -ljansson -lm
+
+.PHONY: bench-detect
+bench-detect: $(BENCH_OUT)/detect_alarms $(BENCH_OUT)/detect_csv ## false alarms of the detector and what it costs; some minutes
+	$(BENCH_OUT)/detect_alarms

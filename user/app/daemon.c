@@ -102,6 +102,15 @@ static void on_burst_due(void *data, const struct vs_burst_finding *f)
 				 (json_int_t)f->count, "over_s", (double)f->over_ns / 1e9));
 }
 
+static void on_anomaly(void *data, const struct vs_anomaly *a)
+{
+	struct vs_daemon *d = data;
+	const struct vs_vm_sample *vm = vs_sample_find_vm(&d->sample, a->vm_uid);
+
+	if (vm) /* else its vm.stop says it all */
+		vs_daemon_tell(d, vm, "anomaly", vs_anomaly_severity(a), vs_anomaly_data(a));
+}
+
 static void on_lost(void *data, const char *why)
 {
 	struct vs_daemon *d = data;
@@ -128,6 +137,7 @@ void vs_daemon_tick(void *daemon, int fd)
 		return;
 	tell_held(d);
 	vs_burst_tick(d->bursts, &d->sample, on_burst_due, d);
+	vs_anomaly_tick(d->anomalies, &d->sample, on_anomaly, d);
 	if (++d->ticks % LOST_EVERY_TICKS == 0)
 		vs_daemon_tell_losses(d);
 }
@@ -143,6 +153,7 @@ void vs_daemon_done(struct vs_daemon *d)
 		json_decref(h->data);
 		free(h);
 	}
+	vs_anomaly_free(&d->anomalies);
 	vs_burst_free(&d->bursts);
 	vs_sinks_free(&d->sinks);
 	vs_event_memory_free(&d->memory);

@@ -11,6 +11,7 @@
  */
 #pragma once
 #include "base/loop.h"
+#include "detect/anomaly.h"
 #include "detect/burst.h"
 #include "model/event.h"
 #include "serve/control.h"
@@ -30,6 +31,7 @@ struct vs_daemon {
 	struct vs_event_memory *memory; /* one of the sinks writes to it */
 	struct vs_events events;
 	struct vs_burst_detector *bursts;
+	struct vs_anomaly_detector *anomalies;
 	struct vs_control *control;
 	struct vs_sample sample; /* the last one, sorted */
 	struct vs_held_event *held; /* of VMs whose start was not told yet */

@@ -36,6 +36,13 @@ const struct vs_command vs_commands[] = {
 	  "Finds out every fact that the probe depends on, loads what would be loaded, takes\n"
 	  "it out again, and says what is measured how and what is not.",
 	  vs_cmd_doctor },
+	{ "check-config", VS_CMD_CHECK_CONFIG, "is the configuration right, and what does it come to",
+	  "Reads FILE, /etc/virtscope/virtscope.yaml if none is named, as virtscope run would,\n"
+	  "and says each thing that is wrong with its line, its key and what is allowed.\n"
+	  "virtscope.yaml(5) explains the keys.\n\n"
+	  "  virtscope check-config && systemctl reload virtscope\n"
+	  "  virtscope check-config --print-defaults > virtscope.yaml",
+	  vs_cmd_check_config },
 	{ NULL, 0, NULL, NULL, NULL },
 };
 

@@ -7,16 +7,29 @@
  * Threads: any
  */
 #pragma once
+#include "detect/detect.h"
 #include "source/live.h"
 
 #include <stdbool.h>
 
 enum vs_exit { VS_EXIT_OK = 0, VS_EXIT_FAILED = 1, VS_EXIT_USAGE = 2, VS_EXIT_PERMISSION = 3 };
 
+/* A flag that overrides a key of the configuration (config.h). */
+struct vs_override {
+	const char *key, *value;
+	bool append; /* to a list that an earlier flag began */
+};
+#define VS_OVERRIDE__N 128
+
 struct vs_options {
 	bool help, version;
 	bool json, histogram, standalone, require_bpf;
+	bool effective, print_defaults;
+	const char *config;  /* --config; NULL: VS_CONFIG_PATH if it is there */
+	const char *operand; /* what follows the options; NULL: nothing */
 	bool deep;
+	bool one_process;
+	const char *user; /* NULL: stay who we are */
 	double duration_s;
 	bool journal;
 	const char *events; /* NULL: to no file */
@@ -28,7 +41,10 @@ struct vs_options {
 	int sample_n; /* 0: adapt */
 	int verbosity;
 	struct vs_live_options live;
+	struct vs_detect_options detect;
 	char forced_names[64][256];
+	uint32_t overrides_n;
+	struct vs_override overrides[VS_OVERRIDE__N]; /* of run */
 };
 
 struct vs_command {
@@ -56,8 +72,10 @@ int vs_cmd_report(const struct vs_options *options);
 int vs_cmd_run(const struct vs_options *options);
 int vs_cmd_events(const struct vs_options *options);
 int vs_cmd_doctor(const struct vs_options *options);
+int vs_cmd_check_config(const struct vs_options *options);
 
 #define VS_CMD_REPORT 1u
 #define VS_CMD_RUN    2u
 #define VS_CMD_DOCTOR 4u
 #define VS_CMD_EVENTS 8u
+#define VS_CMD_CHECK_CONFIG 16u

@@ -39,6 +39,16 @@ void vs_loop_arm(int timer_fd, uint64_t after_ns);
 /* SIGINT and SIGTERM end vs_loop_run(); SIGPIPE is ignored. */
 int vs_loop_catch_signals(struct vs_loop *loop);
 
+/**
+ * vs_loop_on_signal() - call @fn from the loop for each @signal, instead of the
+ * signal's own effect. Several that come before the loop sees them are one call.
+ * @fn: gets the number of the signal where others get a descriptor
+ *
+ * One per signal, for the life of the loop; vs_loop_catch_signals() comes first.
+ * Return: 0 or -errno, -EBUSY if somebody has that signal. Logs: never.
+ */
+int vs_loop_on_signal(struct vs_loop *loop, int signal, vs_loop_fn fn, void *data);
+
 /* Runs until vs_loop_stop() or a signal. Return: 0 or -errno. */
 int vs_loop_run(struct vs_loop *loop);
 void vs_loop_stop(struct vs_loop *loop);

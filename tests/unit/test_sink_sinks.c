@@ -301,16 +301,48 @@ static void sink_too_many_is_closed_and_an_error(void **state)
 {
 	struct place *p = *state;
 	bool closed[VS_SINKS__MAX] = { 0 }, last = false;
+	static const char *const names[] = { "c", "d", "e", "f", "g", "h" };
 	struct vs_sink *s = calloc(1, sizeof(*s));
 
 	for (int i = 2; i < VS_SINKS__MAX; i++)
-		(void)add(p, "more", &plain, &closed[i]);
+		(void)add(p, names[i - 2], &plain, &closed[i]);
 	s->closed = &last;
 	assert_int_equal(vs_sinks_add(p->set, "last", "last", &plain, &s), -ENOSPC);
 	assert_null(s);
 	assert_true(last);
 	vs_sinks_free(&p->set);
 	assert_true(closed[VS_SINKS__MAX - 1]);
+}
+
+static void sink_of_a_name_that_is_there_takes_its_place_and_its_figures(void **state)
+{
+	struct place *p = *state;
+	bool closed = false;
+
+	p->b->error = -ENOSPC;
+	emit(p, 3);
+	p->b = add(p, "b", &fake, &closed);
+	assert_true(p->closed[1]);
+	emit(p, 2);
+	assert_int_equal(stats(p, 1).written, 2);
+	assert_int_equal(stats(p, 1).lost, 3);
+	assert_false(vs_sinks_get(p->set, 2, &(struct vs_sink_stats){ 0 }));
+	vs_sinks_free(&p->set);
+	assert_true(closed);
+}
+
+static void removed_sink_is_closed_and_the_others_go_on(void **state)
+{
+	struct place *p = *state;
+
+	emit(p, 1);
+	vs_sinks_remove(p->set, "nobody");
+	vs_sinks_remove(p->set, "a");
+	assert_true(p->closed[0]);
+	emit(p, 1);
+	assert_string_equal(stats(p, 0).name, "b");
+	assert_int_equal(stats(p, 0).written, 2);
+	assert_false(vs_sinks_get(p->set, 1, &(struct vs_sink_stats){ 0 }));
 }
 
 int main(void)
@@ -326,6 +358,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(two_sinks_are_told_of_apart, make, drop),
 		cmocka_unit_test_setup_teardown(ticks_and_reopens_reach_who_wants_them, make, drop),
 		cmocka_unit_test_setup_teardown(without_listener_losses_are_only_said, make, drop),
+		cmocka_unit_test_setup_teardown(sink_of_a_name_that_is_there_takes_its_place_and_its_figures, make,
+						drop),
+		cmocka_unit_test_setup_teardown(removed_sink_is_closed_and_the_others_go_on, make, drop),
 		cmocka_unit_test_setup_teardown(sink_too_many_is_closed_and_an_error, make, drop),
 	};
 

@@ -62,6 +62,15 @@ static int split(const struct vs_options *o, struct vs_apart **ret)
 	return r == -ENOSYS || r == -EINVAL ? 0 : r;
 }
 
+static void on_hup(void *data, int signal)
+{
+	struct vs_daemon *d = data;
+
+	(void)signal;
+	if (!vs_daemon_reopen_sinks(d, &d->sinks_wanted))
+		vs_info("event sinks reopened");
+}
+
 static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_options *o)
 {
 	const struct vs_source_listener listener = vs_daemon_listener(d);
@@ -71,14 +80,16 @@ static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_
 					      .data = d };
 	char seq_path[256];
 
+	d->sinks_wanted = vs_daemon_sinks_of(o);
 	(void)uname(&d->uts);
 	(void)snprintf(seq_path, sizeof(seq_path), "%s.seq", o->control);
-	if (vs_loop_new(&d->loop) || vs_loop_catch_signals(d->loop)) {
+	if (vs_loop_new(&d->loop) || vs_loop_catch_signals(d->loop) ||
+	    vs_loop_on_hup(d->loop, on_hup, d)) {
 		vs_error("make the event loop: %s", strerror(errno));
 		return VS_EXIT_FAILED;
 	}
 	if (vs_burst_new(&d->bursts) || vs_anomaly_new(&o->detect, &d->anomalies) ||
-	    vs_events_open(&d->events, seq_path) || vs_daemon_open_sinks(d, o) ||
+	    vs_events_open(&d->events, seq_path) || vs_daemon_open_sinks(d, &d->sinks_wanted) ||
 	    (*apart ? vs_apart_start(apart, d->loop, &listener, &d->source) :
 		      vs_local_new(d->loop, &o->live, &listener, &d->source)))
 		return VS_EXIT_FAILED;

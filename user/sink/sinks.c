@@ -37,6 +37,22 @@ int vs_sinks_new(struct vs_sinks **ret)
 	return 0;
 }
 
+/* Return: its place, or that behind the last. */
+static struct member *find(struct vs_sinks *set, const char *name)
+{
+	struct member *m = set->members;
+
+	while (m < set->members + set->n && strcmp(m->name, name) != 0)
+		m++;
+	return m;
+}
+
+static void close_member(struct member *m)
+{
+	m->ops->close(&m->sink);
+	free(vs_take_ptr(m->where));
+}
+
 void vs_sinks_free(struct vs_sinks **set)
 {
 	struct vs_sinks *s = *set;
@@ -49,8 +65,7 @@ void vs_sinks_free(struct vs_sinks **set)
 		if (m->lost)
 			vs_warn("%s: %llu events were lost in all", m->where,
 				(unsigned long long)m->lost);
-		m->ops->close(&m->sink);
-		free(m->where);
+		close_member(m);
 	}
 	free(s);
 	*set = NULL;
@@ -60,19 +75,35 @@ int vs_sinks_add(struct vs_sinks *set, const char *name, const char *where,
 		 const struct vs_sink_ops *ops, struct vs_sink **sink)
 {
 	vs_autofree char *copy = strdup(where);
-	struct member *m = &set->members[set->n];
+	struct member *m = find(set, name);
+	bool there = m < set->members + set->n;
 
-	if (!copy || set->n == VS_SINKS__MAX) {
+	if (!copy || (!there && set->n == VS_SINKS__MAX)) {
 		int r = copy ? ENOSPC : ENOMEM;
 
 		ops->close(sink);
 		return vs_fail(r, "write events to %s: %s", where, strerror(r));
 	}
-	*m = (struct member){ .name = name, .ops = ops };
+	if (there)
+		close_member(m);
+	else
+		set->members[set->n++] = (struct member){ .name = name };
+	m->ops = ops;
 	m->where = vs_take_ptr(copy);
 	m->sink = vs_take_ptr(*sink);
-	set->n++;
 	return 0;
+}
+
+void vs_sinks_remove(struct vs_sinks *set, const char *name)
+{
+	struct member *m = find(set, name);
+	size_t behind = (size_t)(set->members + set->n - m);
+
+	if (!behind)
+		return;
+	close_member(m);
+	memmove(m, m + 1, (behind - 1) * sizeof(*m));
+	set->n--;
 }
 
 static void give(struct member *m, const struct vs_sink_event *event)

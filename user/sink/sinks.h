@@ -44,8 +44,9 @@ int vs_sinks_new(struct vs_sinks **ret);
 void vs_sinks_free(struct vs_sinks **set);
 
 /**
- * vs_sinks_add() - one more sink.
- * @name:  what figures and events call it: "file", "stdout", "journal", …; static
+ * vs_sinks_add() - one more sink, or another in place of the one of this name.
+ * @name:  what figures and events call it: "file", "stdout", "journal", …; static.
+ *         Where there is one of this name, that is closed; its figures go on
  * @where: what messages call it, "the event file '/x'"; copied
  * @sink:  moved into the set, also on failure
  *
@@ -53,6 +54,9 @@ void vs_sinks_free(struct vs_sinks **set);
  */
 int vs_sinks_add(struct vs_sinks *set, const char *name, const char *where,
 		 const struct vs_sink_ops *ops, struct vs_sink **sink);
+
+/* Closes the sink of this name; none: nothing. Not inside of vs_sinks_emit(). */
+void vs_sinks_remove(struct vs_sinks *set, const char *name);
 
 /* Gives @event (borrowed) to every sink. Never blocks, never fails: see vs_sinks_get(). */
 void vs_sinks_emit(struct vs_sinks *set, const json_t *event);

@@ -19,19 +19,26 @@ VS_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DVS_VERSION='"$(VERSION)"' $(WARN) \
 	     -Iuser -Ibpf -Ibuild/skel -fstack-protector-strong
 # WITH_LIBVIRT=0 leaves virtscope-libvirt out: VMs then have the names that /proc tells.
 WITH_LIBVIRT ?= 1
+# WITH_SYSTEMD=0 leaves libsystemd out: the service manager is then told nothing, and there is no journal.
+WITH_SYSTEMD ?= 1
 LDLIBS := -lbpf -lelf -lz -ljansson -lcyaml -lyaml -lm
+ifneq ($(WITH_SYSTEMD),0)
+VS_CFLAGS += -DVS_WITH_SYSTEMD
+LDLIBS += -lsystemd
+endif
 BPF_CFLAGS := -g -O2 -target bpf -D__TARGET_ARCH_$(ARCH) -Wall -Werror \
 	      -Wno-missing-declarations -Ivmlinux -Ibpf
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
 # virtscope-libvirt is a program of its own, so that only it carries libvirt and libxml2 (12 MiB).
-LIBVIRT_SRC := user/app/libvirt_main.c user/app/libvirt_words.c user/discover/domain_xml.c
+XML_SRC     := user/discover/domain_xml.c user/discover/domain_label.c
+LIBVIRT_SRC := user/app/libvirt_main.c user/app/libvirt_words.c $(XML_SRC)
 SRC      := $(filter-out $(LIBVIRT_SRC),$(sort $(wildcard user/*/*.c)))
 OBJ      := $(SRC:%.c=build/%.o)
 ifneq ($(WITH_LIBVIRT),0)
 LIBVIRT     := build/virtscope-libvirt
-LIBVIRT_OBJ := $(LIBVIRT_SRC:%.c=build/%.o) build/user/base/text.o build/user/base/log.o build/user/base/privilege.o
-XML_SAN_OBJ := build/san/user/discover/domain_xml.o
+LIBVIRT_OBJ := $(LIBVIRT_SRC:%.c=build/%.o) $(addprefix build/user/,base/text.o base/log.o base/privilege.o model/label.o)
+XML_SAN_OBJ := $(XML_SRC:%.c=build/san/%.o)
 XML_CFLAGS   = $(shell pkg-config --cflags libxml-2.0)
 XML_LDLIBS   = $(shell pkg-config --libs libxml-2.0)
 endif
@@ -39,7 +46,7 @@ BPF_SRC  := $(sort $(wildcard bpf/*.bpf.c))
 SKEL     := $(BPF_SRC:bpf/%.bpf.c=build/skel/%.skel.h)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 ifeq ($(WITH_LIBVIRT),0)
-UNIT_SRC := $(filter-out tests/unit/test_discover_domain_xml.c,$(UNIT_SRC))
+UNIT_SRC := $(filter-out tests/unit/test_discover_domain_xml.c tests/unit/test_discover_domain_label.c,$(UNIT_SRC))
 endif
 UNIT     := $(UNIT_SRC:tests/unit/%.c=build/tests/unit/%)
 HARNESS  := $(patsubst tests/harness/%.c,build/tests/harness/%,$(wildcard tests/harness/*.c))
@@ -51,12 +58,12 @@ FUZZ_OBJ := $(SRC:%.c=build/fuzz/obj/%.o)
 # Seconds for each target; crashes and the words learnt stay in build/fuzz/.
 FUZZ_S   ?= 20
 
-.PHONY: all help check test bench install clean harness lint fuzz
+.PHONY: all help check test bench clean harness lint fuzz
 .SECONDARY:
 all: build/virtscope $(LIBVIRT) ## build build/virtscope (default); WITH_LIBVIRT=0 without libvirt
 
 help: ## this text
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile tests/bench/bench.mk | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile dist/package.mk tests/bench/bench.mk | expand -t 20
 
 build/virtscope: $(OBJ)
 	$(call say,LINK,$@)
@@ -66,13 +73,13 @@ build/virtscope-libvirt: $(LIBVIRT_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs libvirt) $(XML_LDLIBS)
 
-build/user/discover/domain_xml.o build/san/user/discover/domain_xml.o: VS_CFLAGS += $(XML_CFLAGS)
+$(XML_SRC:%.c=build/%.o) $(XML_SRC:%.c=build/san/%.o): VS_CFLAGS += $(XML_CFLAGS)
 build/user/app/libvirt_main.o build/user/app/libvirt_words.o: VS_CFLAGS += $(shell pkg-config --cflags libvirt)
 
 build/user/%.o: user/%.c | $(SKEL)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(VS_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(VS_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 build/bpf/%.bpf.o: bpf/%.bpf.c
 	$(call say,BPF,$<)
@@ -141,14 +148,9 @@ fuzz: $(FUZZ) ## fuzz each parser of foreign text for FUZZ_S seconds (20)
 test: ## everything: unit tests, then end to end on this kernel (root)
 	scripts/test
 
-install: all ## install below DESTDIR (PREFIX=/usr)
-	install -D -m 755 build/virtscope $(DESTDIR)$(PREFIX)/bin/virtscope
-	$(if $(LIBVIRT),install -D -m 755 $(LIBVIRT) $(DESTDIR)$(PREFIX)/libexec/virtscope-libvirt)
-	for f in README.md LICENSE $(wildcard docs/*.md docs/*.json); do \
-		install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/doc/virtscope/$${f##*/} || exit 1; done
-
 clean: ## remove what was built (keeps the guest kernel)
-	rm -rf build/user build/bpf build/skel build/san build/fuzz build/tests build/virtscope build/virtscope-libvirt
+	rm -rf build/user build/bpf build/skel build/san build/fuzz build/tests build/deb build/virtscope build/virtscope-libvirt
 
+include dist/package.mk
 -include tests/bench/bench.mk
 -include $(OBJ:.o=.d) $(LIBVIRT_OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ:=.d) $(BPF_SRC:%.c=build/%.d) $(UNIT:=.d)

@@ -110,6 +110,21 @@ def test_domain_disks_and_vnics_are_as_virsh_says(lab, libvirt, domain):
     assert row["vnics"][0]["alias"] == "net0"
 
 
+def test_labels_follow_the_metadata_while_the_domain_runs(libvirt, domain, probe):
+    """As Nova writes them. virsh's own word is the truth."""
+    uri = "http://openstack.org/xmlns/libvirt/nova/1.1"
+    nova = ("<nova:instance xmlns:nova='{uri}'><nova:name>{name}</nova:name><nova:owner>"
+            "<nova:user uuid='1'>eve</nova:user><nova:project uuid='2'>shop</nova:project></nova:owner></nova:instance>")
+    vm = domain(more="<metadata>" + nova.format(uri=uri, name="web") + "</metadata>")
+    daemon = probe()
+    named_by(daemon, vm, "libvirt", RESTORED_S)
+    assert ask(daemon).vm(vm)["labels"] == {"nova_name": "web", "nova_project": "shop"}
+    inner = nova.format(uri=uri, name="mail &amp; &quot;co&quot;").replace("nova:", "").replace("xmlns:nova", "xmlns")
+    libvirt.virsh("metadata", vm.name, uri, "--live", "--key", "nova", "--set", inner)
+    assert "mail &amp;" in libvirt.virsh("metadata", vm.name, uri, "--live")
+    wait_for("new label", lambda: ask(daemon).vm(vm)["labels"].get("nova_name") == 'mail & "co"', NOTICED_S)
+
+
 def test_libvirt_none_leaves_it_to_proc(libvirt, domain):
     vm = domain(nics=[("vst-b", "52:54:00:aa:00:02")])
     report = look_once(libvirt, "--libvirt", "none", seconds=0.5)

@@ -71,6 +71,37 @@ static void texts_get_their_end_and_become_utf8(void **state)
 	assert_true(strlen(m.domain.nics[31].mac) < VS_MAC__N);
 }
 
+static void label(uint32_t i, const char *name, const char *value)
+{
+	m.domain.labels_n = i + 1;
+	(void)snprintf(m.domain.labels[i].name, VS_LABEL_NAME__N, "%s", name);
+	(void)snprintf(m.domain.labels[i].value, VS_LABEL_VALUE__N, "%s", value);
+}
+
+static void labels_must_have_free_names_once_and_a_value(void **state)
+{
+	(void)state;
+	label(0, "nova_name", "web");
+	label(1, "nova_project", "\xff");
+	assert_true(vs_domain_accept(&m, sizeof(m)));
+	assert_string_equal(m.domain.labels[1].value, "\xef\xbf\xbd");
+	label(1, "nova_name", "web");
+	assert_false(vs_domain_accept(&m, sizeof(m)));
+	label(1, "vm", "web");
+	assert_false(vs_domain_accept(&m, sizeof(m)));
+	label(1, "a\"} 1\n", "web");
+	assert_false(vs_domain_accept(&m, sizeof(m)));
+	label(1, "flavor", "");
+	assert_false(vs_domain_accept(&m, sizeof(m)));
+	label(1, "flavor", "m1");
+	memset(m.domain.labels[1].name, 'x', VS_LABEL_NAME__N);
+	memset(m.domain.labels[1].value, 'x', VS_LABEL_VALUE__N);
+	assert_true(vs_domain_accept(&m, sizeof(m)));
+	assert_int_equal(strlen(m.domain.labels[1].value), VS_LABEL_VALUE__N - 1);
+	m.domain.labels_n = VS_LABEL__N + 1;
+	assert_false(vs_domain_accept(&m, sizeof(m)));
+}
+
 static void a_domain_and_its_process_agree(void **state)
 {
 	(void)state;
@@ -148,6 +179,7 @@ int main(void)
 		cmocka_unit_test_setup(a_whole_message_is_accepted, fresh),
 		cmocka_unit_test_setup(a_message_of_another_size_type_or_count_is_refused, fresh),
 		cmocka_unit_test_setup(texts_get_their_end_and_become_utf8, fresh),
+		cmocka_unit_test_setup(labels_must_have_free_names_once_and_a_value, fresh),
 		cmocka_unit_test_setup(a_domain_and_its_process_agree, fresh),
 		cmocka_unit_test_setup(each_disagreement_is_named, fresh),
 		cmocka_unit_test_setup(uuids_are_compared_whatever_their_case, fresh),

@@ -15,7 +15,7 @@ static struct vs_domain d;
 static int parse(const char *xml)
 {
 	memset(&d, 0, sizeof(d));
-	return vs_domain_xml_parse(xml, strlen(xml), &d);
+	return vs_domain_xml_parse(xml, strlen(xml), &vs_label_rules_default, &d);
 }
 
 static void a_domain_is_read_as_a_whole(void **state)

@@ -476,6 +476,7 @@ static void libvirts_word_is_told_and_null_without(void **state)
 	n = add_vnic(&newer, 10, 0);
 	j = build();
 	assert_true(json_is_null(at(j, "vms.0.libvirt")));
+	assert_int_equal(json_object_size(at(j, "vms.0.labels")), 0);
 	assert_int_equal(number(j, "vms.0.memory.used_bytes"), 5);
 	assert_int_equal(number(j, "vms.0.memory.total_bytes"), 6);
 	assert_true(json_is_null(at(j, "vms.0.memory.balloon_bytes")));
@@ -484,6 +485,9 @@ static void libvirts_word_is_told_and_null_without(void **state)
 	json_decref(j);
 	v->libvirt.known = true;
 	v->libvirt.id = 3;
+	v->labels_n = 1;
+	(void)strcpy(v->labels[0].name, "nova_project");
+	(void)strcpy(v->labels[0].value, "shop");
 	(void)strcpy(v->libvirt.state, "paused");
 	(void)strcpy(v->libvirt.reason, "ioerror");
 	(void)strcpy(n->mac, "52:54:00:00:00:01");
@@ -491,6 +495,7 @@ static void libvirts_word_is_told_and_null_without(void **state)
 	v->memory_balloon = 4;
 	j = build();
 	assert_int_equal(number(j, "vms.0.libvirt.id"), 3);
+	assert_string_equal(json_string_value(at(j, "vms.0.labels.nova_project")), "shop");
 	assert_string_equal(json_string_value(at(j, "vms.0.libvirt.state")), "paused");
 	assert_string_equal(json_string_value(at(j, "vms.0.libvirt.reason")), "ioerror");
 	assert_true(json_is_null(at(j, "vms.0.libvirt.title")));

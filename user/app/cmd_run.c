@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cmd_run.c - the daemon: source -> events -> sink, and the control socket. */
 #include "app/daemon.h"
+#include "app/notify.h"
 #include "app/options.h"
 #include "app/permission.h"
 #include "base/clock.h"
@@ -11,6 +12,7 @@
 #include "source/window.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 static void cancel_report(void *data, void *request)
@@ -50,7 +52,7 @@ static int split(const struct vs_options *o, struct vs_apart **ret)
 	struct vs_privilege_user user;
 	int r;
 
-	if (o->one_process)
+	if (o->one_process || o->synthetic.vms)
 		return 0;
 	if (o->user && (r = vs_privilege_find_user(o->user, &user)))
 		return r;
@@ -71,9 +73,19 @@ static void on_hup(void *data, int signal)
 		vs_info("event sinks reopened");
 }
 
-static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_options *o)
+static int open_source(struct vs_daemon *d, struct vs_apart **apart, const struct vs_options *o)
 {
 	const struct vs_source_listener listener = vs_daemon_listener(d);
+
+	if (o->synthetic.vms)
+		return vs_synthetic_source(&o->synthetic, &listener, &d->source);
+	if (*apart)
+		return vs_apart_start(apart, d->loop, &listener, &d->source);
+	return vs_local_new(d->loop, &o->live, &listener, &d->source);
+}
+
+static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_options *o)
+{
 	struct vs_control_ops control_ops = { .begin = begin_report,
 					      .finish = finish_report,
 					      .cancel = cancel_report,
@@ -84,16 +96,15 @@ static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_
 	(void)uname(&d->uts);
 	(void)snprintf(seq_path, sizeof(seq_path), "%s.seq", o->control);
 	if (vs_loop_new(&d->loop) || vs_loop_catch_signals(d->loop) ||
-	    vs_loop_on_hup(d->loop, on_hup, d)) {
+	    vs_loop_on_signal(d->loop, SIGHUP, on_hup, d)) {
 		vs_error("make the event loop: %s", strerror(errno));
 		return VS_EXIT_FAILED;
 	}
 	if (vs_burst_new(&d->bursts) || vs_anomaly_new(&o->detect, &d->anomalies) ||
 	    vs_events_open(&d->events, seq_path) || vs_daemon_open_sinks(d, &d->sinks_wanted) ||
-	    (*apart ? vs_apart_start(apart, d->loop, &listener, &d->source) :
-		      vs_local_new(d->loop, &o->live, &listener, &d->source)))
+	    open_source(d, apart, o))
 		return VS_EXIT_FAILED;
-	if (!vs_tier_accepted(&d->source, o->require_bpf))
+	if (!o->synthetic.vms && !vs_tier_accepted(&d->source, o->require_bpf))
 		return VS_EXIT_PERMISSION;
 	if (vs_source_sample(&d->source, false, &d->sample))
 		return VS_EXIT_FAILED;
@@ -113,7 +124,7 @@ int vs_cmd_run(const struct vs_options *o)
 	pid_t other = 0;
 	int r;
 
-	if (!vs_permitted("run"))
+	if (!o->synthetic.vms && !vs_permitted("run"))
 		return VS_EXIT_PERMISSION;
 	if (split(o, &apart))
 		return VS_EXIT_FAILED;
@@ -128,7 +139,10 @@ int vs_cmd_run(const struct vs_options *o)
 	if (r)
 		return r;
 	(void)fprintf(stderr, "virtscope: ready\n");
-	if (vs_loop_run(d.loop) || d.failed)
+	vs_notify_ready();
+	r = vs_loop_run(d.loop);
+	vs_notify_stopping();
+	if (r || d.failed)
 		return VS_EXIT_FAILED;
 	vs_info("ended by signal %d", vs_loop_signal(d.loop));
 	return VS_EXIT_OK;

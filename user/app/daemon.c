@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "app/daemon.h"
 
+#include "app/notify.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -135,6 +136,7 @@ void vs_daemon_tick(void *daemon, int fd)
 	vs_sinks_tick(d->sinks, vs_clock_mono_ns(), vs_daemon_emit, d);
 	if (vs_source_sample(&d->source, false, &d->sample))
 		return;
+	vs_notify_alive((uint32_t)d->sample.vms_n);
 	tell_held(d);
 	vs_burst_tick(d->bursts, &d->sample, on_burst_due, d);
 	vs_anomaly_tick(d->anomalies, &d->sample, on_anomaly, d);

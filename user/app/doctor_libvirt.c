@@ -53,7 +53,7 @@ void vs_doctor_libvirt_ask(const char *uri, struct vs_doctor_libvirt *ret)
 
 	ret->disagreements = json_array();
 	if (vs_loop_new(&ret->loop) ||
-	    vs_libvirt_new(ret->loop, uri, on_message, ret, &ret->client))
+	    vs_libvirt_new(ret->loop, uri, NULL, on_message, ret, &ret->client))
 		return;
 	timer = vs_loop_timer(ret->loop, on_patience_ends, ret->loop);
 	if (timer >= 0 && vs_libvirt_state(ret->client) != VS_LIBVIRT_OFF) {

@@ -3,8 +3,8 @@
  * libvirt_main.c - virtscope-libvirt: the process that talks to libvirtd, so
  * that the probe never has to wait for it. See discover/domain.h.
  *
- * usage: virtscope-libvirt URI PARENT, with the socket as descriptor 3. Started
- * by discover/libvirt.c and by nobody else. It only reads: its connection is a
+ * usage: virtscope-libvirt URI PARENT [LABEL=PATH...], with the socket as
+ * descriptor 3. Started by discover/libvirt.c and by nobody else. It only reads: its connection is a
  * read-only one, and no call of it makes libvirtd ask a QEMU's monitor, which
  * would wait for the guest's jobs. It keeps its user, for whom libvirtd's socket
  * and polkit let root read without a question, and no capability.
@@ -44,6 +44,7 @@ struct agent {
 	virConnectPtr conn;
 	struct known *domains;
 	bool lost, tick, local_qemu;
+	struct vs_label_rules labels;
 	struct vs_domain_message message; /* large: not on the stack */
 };
 
@@ -122,7 +123,7 @@ static bool describe(struct agent *a, struct known *k)
 	char *xml = domain ? virDomainGetXMLDesc(domain, 0) : NULL;
 
 	if (xml && !virDomainGetState(domain, &state, &reason, 0))
-		r = vs_domain_xml_parse(xml, strlen(xml), d);
+		r = vs_domain_xml_parse(xml, strlen(xml), &a->labels, d);
 	free(xml);
 	if (domain)
 		(void)virDomainFree(domain);
@@ -236,6 +237,14 @@ static void on_device(virConnectPtr conn, virDomainPtr domain, const char *alias
 	mark(data, domain);
 }
 
+static void on_metadata(virConnectPtr conn, virDomainPtr domain, int type, const char *uri, void *data)
+{
+	(void)conn;
+	(void)type;
+	(void)uri;
+	mark(data, domain);
+}
+
 static void on_balloon(virConnectPtr conn, virDomainPtr domain, unsigned long long kib, void *data)
 {
 	(void)conn;
@@ -328,6 +337,7 @@ static void serve(struct agent *a)
 	listen_to(a, VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_balloon));
 	listen_to(a, VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, VIR_DOMAIN_EVENT_CALLBACK(on_block_job));
 	listen_to(a, VIR_DOMAIN_EVENT_ID_DISK_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_medium));
+	listen_to(a, VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_metadata));
 	listen_to(a, VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, VIR_DOMAIN_EVENT_CALLBACK(on_io_error));
 	send_message(a, VS_DOMAIN_CONNECTED);
 	look(a);
@@ -363,12 +373,27 @@ static void quiet(void *data, virErrorPtr error)
 	(void)error; /* told through the socket */
 }
 
+/* LABEL=PATH each. Return: whether all of them are such. */
+static bool read_labels(int n, char **texts, struct vs_label_rules *ret)
+{
+	for (int i = 0; i < n; i++) {
+		char *path = strchr(texts[i], '=');
+
+		if (!path)
+			return false;
+		*path++ = '\0';
+		if (vs_label_rules_add(ret, texts[i], path))
+			return false;
+	}
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	static struct agent agent;
 	unsigned int retry_s = 1;
 
-	if (argc != 3) {
+	if (argc < 3 || !read_labels(argc - 3, argv + 3, &agent.labels)) {
 		(void)fprintf(stderr,
 			      "virtscope-libvirt: a part of virtscope, which starts it itself\n");
 		return 2;

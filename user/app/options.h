@@ -9,6 +9,7 @@
 #pragma once
 #include "detect/detect.h"
 #include "source/live.h"
+#include "source/synthetic.h"
 
 #include <stdbool.h>
 
@@ -39,6 +40,7 @@ struct vs_options {
 	uint64_t since_seq;    /* 0: any */
 	uint32_t lines;	       /* 0: all, or as --follow has it */
 	int sample_n; /* 0: adapt */
+	struct vs_synthetic_options synthetic; /* vms 0: the real ones */
 	int verbosity;
 	struct vs_live_options live;
 	struct vs_detect_options detect;

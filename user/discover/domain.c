@@ -22,6 +22,25 @@ static void tidy(char *text, size_t size)
 		tidy(field, sizeof(field));                                                        \
 	} while (0)
 
+/* A name that is wrong or there twice would make the whole exposition invalid. */
+static bool accept_labels(struct vs_domain *d)
+{
+	if (d->labels_n > VS_LABEL__N)
+		return false;
+	for (uint32_t i = 0; i < d->labels_n; i++) {
+		struct vs_label *l = &d->labels[i];
+
+		TIDY(l->value);
+		l->name[sizeof(l->name) - 1] = '\0';
+		if (!vs_label_name_ok(l->name) || !*l->value)
+			return false;
+		for (uint32_t k = 0; k < i; k++)
+			if (strcmp(d->labels[k].name, l->name) == 0)
+				return false;
+	}
+	return true;
+}
+
 bool vs_domain_accept(struct vs_domain_message *m, ssize_t n)
 {
 	struct vs_domain *d = &m->domain;
@@ -46,7 +65,7 @@ bool vs_domain_accept(struct vs_domain_message *m, ssize_t n)
 		TIDY(d->nics[i].alias);
 		TIDY(d->nics[i].mac);
 	}
-	return true;
+	return accept_labels(d);
 }
 
 /*

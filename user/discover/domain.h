@@ -14,6 +14,7 @@
  */
 #pragma once
 #include "discover/cmdline.h"
+#include "model/label.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -50,6 +51,8 @@ struct vs_domain {
 	uint32_t disks_n, nics_n;
 	struct vs_domain_disk disks[VS_DOMAIN_DISK__N];
 	struct vs_domain_nic nics[VS_DOMAIN_NIC__N];
+	uint32_t labels_n;
+	struct vs_label labels[VS_LABEL__N]; /* each name once */
 };
 
 enum vs_domain_message_type {
@@ -74,8 +77,8 @@ struct vs_domain_message {
  * @n: bytes received into @m
  *
  * The sender has parsed text of others; so its message is not trusted either.
- * Counts are bounded, each text gets its NUL and becomes UTF-8. Return: whether
- * it is one.
+ * Counts are bounded, each text gets its NUL and becomes UTF-8, names of labels
+ * must be such. Return: whether it is one.
  */
 bool vs_domain_accept(struct vs_domain_message *m, ssize_t n);
 

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "discover/domain_label.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -118,7 +119,8 @@ static void read_nics(xmlXPathContextPtr context, xmlNodePtr root, struct vs_dom
 	}
 }
 
-int vs_domain_xml_parse(const char *xml, size_t len, struct vs_domain *ret)
+int vs_domain_xml_parse(const char *xml, size_t len, const struct vs_label_rules *labels,
+			struct vs_domain *ret)
 {
 	vs_cleanup(free_doc) xmlDocPtr doc = NULL;
 	vs_cleanup(free_context) xmlXPathContextPtr context = NULL;
@@ -154,6 +156,7 @@ int vs_domain_xml_parse(const char *xml, size_t len, struct vs_domain *ret)
 	d->balloon_bytes = memory_at(context, root, "currentMemory");
 	read_disks(context, root, d);
 	read_nics(context, root, d);
+	vs_domain_label_read(root, labels, d);
 	*ret = *d;
 	return 0;
 }

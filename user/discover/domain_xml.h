@@ -17,11 +17,16 @@
 
 /**
  * vs_domain_xml_parse() - fill in what the XML says.
- * @xml: @len bytes
- * @ret: id, name, uuid, title, memory, balloon, disks and nics are set; the
- *       rest is left alone. Untouched on failure.
+ * @xml:    @len bytes
+ * @labels: what to take from its <metadata>; NULL: nothing
+ * @ret:    id, name, uuid, title, memory, balloon, disks, nics and labels are
+ *          set; the rest is left alone. Untouched on failure.
  *
+ * A label is the text of the first element, or the first attribute, that its
+ * path leads to, without white space around it and cut at VS_LABEL_VALUE__N.
+ * An element with elements in it has no text; a label without text is left out.
  * Devices beyond VS_DOMAIN_DISK__N and VS_DOMAIN_NIC__N are left out.
  * Return: 0, -E2BIG, -EINVAL if it is no domain, or -ENOMEM. Logs: never.
  */
-int vs_domain_xml_parse(const char *xml, size_t len, struct vs_domain *ret);
+int vs_domain_xml_parse(const char *xml, size_t len, const struct vs_label_rules *labels,
+			struct vs_domain *ret);

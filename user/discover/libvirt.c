@@ -24,6 +24,7 @@
 struct vs_libvirt {
 	struct vs_loop *loop;
 	const char *uri;
+	const struct vs_label_rules *labels;
 	vs_libvirt_fn fn;
 	void *data;
 	enum vs_libvirt_state state;
@@ -78,16 +79,21 @@ static void lose(struct vs_libvirt *v, const char *why)
  * of all links of BPF programs, which must go when we go. It is a process group
  * of its own: a Ctrl-C that ends a report early is not for it.
  */
-static int spawn(const char *path, const char *uri, int fd, pid_t *ret_pid)
+static int spawn(const char *path, const struct vs_libvirt *v, int fd, pid_t *ret_pid)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
-	char parent[16];
-	char *const argv[] = { (char *)"virtscope-libvirt", (char *)uri, parent, NULL };
+	char parent[16], rules[VS_LABEL__N][VS_LABEL_NAME__N + VS_LABEL_PATH__N];
+	char *argv[4 + VS_LABEL__N] = { (char *)"virtscope-libvirt", (char *)v->uri, parent };
 	sigset_t none, pipe;
 	int r;
 
 	(void)snprintf(parent, sizeof(parent), "%d", (int)getpid());
+	for (uint32_t i = 0; i < v->labels->n; i++) {
+		(void)snprintf(rules[i], sizeof(rules[i]), "%s=%s", v->labels->rule[i].name,
+			       v->labels->rule[i].path);
+		argv[3 + i] = rules[i];
+	}
 	(void)sigemptyset(&none);
 	(void)sigemptyset(&pipe);
 	(void)sigaddset(&pipe, SIGPIPE);
@@ -121,7 +127,7 @@ static int start(struct vs_libvirt *v)
 		return -errno;
 	ours = pair[0];
 	theirs = pair[1];
-	r = spawn(path, v->uri, theirs, &v->pid);
+	r = spawn(path, v, theirs, &v->pid);
 	if (!r)
 		r = vs_loop_add(v->loop, ours, on_message, v);
 	if (r)
@@ -237,8 +243,8 @@ static void on_watch(void *data, int timer)
 	}
 }
 
-int vs_libvirt_new(struct vs_loop *loop, const char *uri, vs_libvirt_fn fn, void *data,
-		   struct vs_libvirt **ret)
+int vs_libvirt_new(struct vs_loop *loop, const char *uri, const struct vs_label_rules *labels,
+		   vs_libvirt_fn fn, void *data, struct vs_libvirt **ret)
 {
 	struct vs_libvirt *v = calloc(1, sizeof(*v));
 	int r;
@@ -247,6 +253,7 @@ int vs_libvirt_new(struct vs_loop *loop, const char *uri, vs_libvirt_fn fn, void
 		return -ENOMEM;
 	v->loop = loop;
 	v->uri = uri ? uri : VS_LIBVIRT_URI;
+	v->labels = labels ? labels : &vs_label_rules_default;
 	v->fn = fn;
 	v->data = data;
 	v->fd = v->watch_timer = v->soon_timer = -1;

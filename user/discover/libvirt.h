@@ -34,12 +34,14 @@ typedef void (*vs_libvirt_fn)(void *data, const struct vs_domain_message *messag
 
 /**
  * vs_libvirt_new() - begin to listen to libvirt.
- * @uri: NULL: VS_LIBVIRT_URI; "none": to nobody
+ * @uri:    NULL: VS_LIBVIRT_URI; "none": to nobody. Borrowed for its life
+ * @labels: what to take from the metadata of domains; NULL:
+ *          vs_label_rules_default. Borrowed for its life
  *
  * Return: 0 (also when there is no virtscope-libvirt), or -errno. Logs: yes.
  */
-int vs_libvirt_new(struct vs_loop *loop, const char *uri, vs_libvirt_fn fn, void *data,
-		   struct vs_libvirt **ret);
+int vs_libvirt_new(struct vs_loop *loop, const char *uri, const struct vs_label_rules *labels,
+		   vs_libvirt_fn fn, void *data, struct vs_libvirt **ret);
 void vs_libvirt_free(struct vs_libvirt **libvirt);
 
 enum vs_libvirt_state vs_libvirt_state(const struct vs_libvirt *libvirt);

@@ -298,6 +298,15 @@ static json_t *libvirt(const struct vs_vm_libvirt *l)
 			 text_or_null(l->disagreement));
 }
 
+static json_t *labels(const struct vs_vm_sample *v)
+{
+	json_t *j = json_object();
+
+	for (uint32_t i = 0; i < v->labels_n; i++)
+		(void)json_object_set_new(j, v->labels[i].name, json_string(v->labels[i].value));
+	return j;
+}
+
 static json_t *vm(const struct vs_sample *a, const struct vs_sample *b, const struct vs_vm_sample *v)
 {
 	json_t *j = json_object(), *images = json_array(), *vnics = json_array();
@@ -309,6 +318,7 @@ static json_t *vm(const struct vs_sample *a, const struct vs_sample *b, const st
 	(void)json_object_set_new(j, "running", json_boolean(!v->ended));
 	(void)json_object_set_new(j, "cpu", vs_cpu_report(a, b, v));
 	(void)json_object_set_new(j, "libvirt", libvirt(&v->libvirt));
+	(void)json_object_set_new(j, "labels", labels(v));
 	(void)json_object_set_new(j, "memory",
 				  json_pack("{s:o,s:o,s:o}", "used_bytes",
 					    count_or_null(v->memory_used), "total_bytes",
@@ -378,6 +388,8 @@ json_t *vs_report_build(const struct vs_sample *older, const struct vs_sample *n
 	(void)json_object_set_new(j, "duration_s",
 				  json_real(round((double)(newer->mono_ns - older->mono_ns) / 1e3) / 1e6));
 	(void)json_object_set_new(j, "running_as", json_string(context->running_as));
+	(void)json_object_set_new(j, "source",
+				  json_string(newer->synthetic ? "synthetic" : "live"));
 	for (uint32_t i = 0; i < newer->self.probes_n; i++)
 		(void)json_object_set_new(
 			probes, newer->self.probes[i].name,

@@ -14,6 +14,7 @@
 #pragma once
 #include "abi.h"
 #include "model/drop.h"
+#include "model/label.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -52,6 +53,8 @@ struct vs_vm_sample {
 	uint64_t memory_used, memory_total, memory_balloon; /* bytes, 0: unknown */
 	uint32_t images_n;
 	struct vs_image images[VS_IMAGE__N];
+	uint32_t labels_n;
+	struct vs_label labels[VS_LABEL__N]; /* from libvirt's metadata */
 };
 
 struct vs_vnic_sample {
@@ -159,21 +162,52 @@ struct vs_probe_state {
 	char reason[160];
 };
 
+/* Room in a BPF map. */
+#define VS_MAP_UNCOUNTED UINT64_MAX
+struct vs_map_sample {
+	char name[16];
+	uint64_t used; /* entries; VS_MAP_UNCOUNTED: nobody counted them yet */
+	uint64_t max;
+	uint64_t bytes; /* of the kernel's memory, 0: not known */
+};
+
+/* How a daemon keeps time; see model/pace.h. All 0 where nothing ticks. */
+struct vs_pace_sample {
+	uint64_t ticks;
+	uint64_t missed; /* ticks that were never begun: the one before took too long */
+	struct vs_hist late; /* from due to begun */
+	struct vs_hist took; /* from begun to done */
+};
+
+/* What became of the events of one sink. */
+struct vs_sink_sample {
+	char name[16];
+	uint64_t written, lost;
+};
+
 #define VS_PROGRAM__N 48
 #define VS_PROBE__N   16
+#define VS_MAP__N     24
+#define VS_SINK__N    4
 
 struct vs_self_sample {
 	uint64_t cpu_ns;
 	uint64_t rss_bytes;
 	uint64_t lost[VS_LOST__N];
 	uint64_t slots_full; /* VMs or vNICs that got no slot */
-	uint32_t programs_n, probes_n;
+	uint64_t took_ns;    /* time that taking this sample took */
+	uint32_t programs_n, probes_n, maps_n, sinks_n;
 	struct vs_program_sample programs[VS_PROGRAM__N];
 	struct vs_probe_state probes[VS_PROBE__N];
+	struct vs_map_sample maps[VS_MAP__N];
+	/* The next two are filled by whoever has a rhythm and sinks: the daemon. */
+	struct vs_pace_sample pace;
+	struct vs_sink_sample sinks[VS_SINK__N];
 };
 
 struct vs_sample {
 	uint64_t mono_ns, wall_ns;
+	bool synthetic; /* made up: none of the VMs exists */
 	struct vs_vm_sample *vms;
 	struct vs_vnic_sample *vnics;
 	struct vs_drop_sample *drops;

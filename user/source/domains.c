@@ -347,8 +347,9 @@ static void on_check(void *data, int fd)
 	}
 }
 
-int vs_domains_new(struct vs_loop *loop, struct vs_inventory *inv, const char *uri, vs_news_fn news,
-		   void *data, struct vs_domains **ret)
+int vs_domains_new(struct vs_loop *loop, struct vs_inventory *inv, const char *uri,
+		   const struct vs_label_rules *labels, vs_news_fn news, void *data,
+		   struct vs_domains **ret)
 {
 	struct vs_domains *s = calloc(1, sizeof(*s));
 	int r;
@@ -360,7 +361,7 @@ int vs_domains_new(struct vs_loop *loop, struct vs_inventory *inv, const char *u
 	s->news = news;
 	s->data = data;
 	s->check_timer = -1;
-	r = vs_libvirt_new(loop, uri, on_message, s, &s->libvirt);
+	r = vs_libvirt_new(loop, uri, labels, on_message, s, &s->libvirt);
 	if (!r && vs_libvirt_state(s->libvirt) != VS_LIBVIRT_OFF) {
 		s->check_timer = vs_loop_every(loop, CHECK_NS, on_check, s);
 		r = s->check_timer < 0 ? s->check_timer : 0;

@@ -44,13 +44,14 @@ struct vs_domains;
 /**
  * vs_domains_new() - begin to listen to libvirt.
  * @inv:  must outlive it; may still be all zero
- * @uri:  as of vs_libvirt_new()
+ * @uri, @labels: as of vs_libvirt_new()
  * @news: may be NULL
  *
  * Return: 0 or -errno. Logs: yes.
  */
 int vs_domains_new(struct vs_loop *loop, struct vs_inventory *inv, const char *uri,
-		   vs_news_fn news, void *data, struct vs_domains **ret);
+		   const struct vs_label_rules *labels, vs_news_fn news, void *data,
+		   struct vs_domains **ret);
 void vs_domains_free(struct vs_domains **domains);
 
 /* A VM has appeared: finds its domain, if libvirt has told of it already. */
@@ -58,7 +59,7 @@ void vs_domains_match(struct vs_domains *domains, uint32_t pid);
 
 const struct vs_libvirt *vs_domains_libvirt(const struct vs_domains *domains);
 
-/* Name, UUID, images, memory and libvirt's word, from the best source there is. */
+/* Name, UUID, images, memory, labels and libvirt's word, from the best source there is. */
 void vs_domains_fill_vm(const struct vs_vm_entry *vm, struct vs_vm_sample *ret);
 void vs_domains_fill_vnic(const struct vs_vnic_entry *vnic, struct vs_vnic_sample *ret);
 /* Adds the probe "discover.libvirt". */

@@ -53,6 +53,8 @@ void vs_domains_fill_vm(const struct vs_vm_entry *vm, struct vs_vm_sample *v)
 	memcpy(v->libvirt.reason, d->reason, sizeof(v->libvirt.reason));
 	memcpy(v->libvirt.title, d->title, sizeof(v->libvirt.title));
 	fill_images(d, v);
+	v->labels_n = d->labels_n;
+	memcpy(v->labels, d->labels, sizeof(v->labels));
 }
 
 void vs_domains_fill_vnic(const struct vs_vnic_entry *e, struct vs_vnic_sample *n)

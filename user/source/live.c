@@ -261,8 +261,8 @@ int vs_live_new(struct vs_loop *loop, const struct vs_live_options *options,
 	if (ops)
 		live->ops = *ops;
 	/* First, so that libvirt can answer while the kernel is asked. */
-	r = vs_domains_new(loop, &live->inv, options->libvirt, live->ops.news, live->ops.data,
-			   &live->domains);
+	r = vs_domains_new(loop, &live->inv, options->libvirt, options->labels, live->ops.news,
+			   live->ops.data, &live->domains);
 	if (!r)
 		r = vs_kcaps_probe(&live->caps);
 	if (!r) {

@@ -20,6 +20,7 @@ struct vs_live_options {
 	unsigned int denied;	/* bits 1 << VS_HOOK_* */
 	uint8_t sample_shift;	/* log2 of N; 255: adapt to the rate */
 	const char *libvirt;	/* URI, "none", or NULL for the default */
+	const struct vs_label_rules *labels; /* from libvirt's metadata; NULL: the default. Borrowed */
 	uint32_t forced_n;	/* processes to be taken for VMs */
 	struct {
 		const char *name;

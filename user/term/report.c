@@ -380,14 +380,19 @@ void vs_term_report(FILE *out, const json_t *whole_report, const struct vs_term_
 	json_t *report = harmless(whole_report);
 	const json_t *v, *p, *none = at(report, "unattributed");
 	double seconds = json_number_value(at(report, "duration_s"));
+	bool synthetic = strcmp(text(report, "source"), "synthetic") == 0;
 	const char *name;
 	size_t i;
 
 	(void)fprintf(t->out, "virtscope  %s  Linux %s  %.1f s from %.19sZ  (%s)\n", text(report, "host"),
 		      text(report, "kernel"), seconds, text(report, "start"),
 		      text(report, "running_as"));
+	/* A probe's state is news where a probe is. */
+	if (synthetic)
+		(void)fprintf(t->out, "%sSYNTHETIC: these VMs do not exist, none of their figures is "
+				      "real%s\n", BOLD, PLAIN);
 	json_object_foreach(at(report, "probes"), name, p)
-		if (strcmp(text(p, "state"), "active") != 0 &&
+		if (!synthetic && strcmp(text(p, "state"), "active") != 0 &&
 		    !vs_text_starts(text(p, "reason"), "not needed"))
 			(void)fprintf(t->out, "  %sprobe %s %s: %s%s\n", DIM, name, text(p, "state"),
 				      text(p, "reason"), PLAIN);

@@ -67,7 +67,7 @@ static struct vs_sink *add(struct place *p, const char *name, const struct vs_si
 	struct vs_sink *s = calloc(1, sizeof(*s)), *ret = s;
 
 	s->closed = closed;
-	assert_int_equal(vs_sinks_add(p->set, name, name, ops, &s), 0);
+	assert_int_equal(vs_sinks_replace(p->set, name, name, ops, &s), 0);
 	assert_null(s);
 	return ret;
 }

@@ -22,22 +22,14 @@
 #include <sys/utsname.h>
 
 struct vs_held_event;
-struct vs_options;
-
-/* Where events go (daemon_sinks.c). */
-struct vs_daemon_sinks {
-	const char *file; /* NULL or "": to none */
-	uint64_t max_bytes;
-	uint32_t keep;
-	bool to_stdout, journal;
-	uint32_t memory; /* events; 0: virtscope events is not answered */
-};
+struct vs_config;
+struct vs_settings;
 
 struct vs_daemon {
 	struct vs_loop *loop;
+	struct vs_settings *settings;
 	struct vs_source source;
 	struct vs_sinks *sinks;
-	struct vs_daemon_sinks sinks_wanted; /* borrows the file's name */
 	struct vs_event_memory *memory; /* one of the sinks writes to it */
 	struct vs_events events;
 	struct vs_burst_detector *bursts;
@@ -75,19 +67,15 @@ void vs_daemon_tick(void *daemon, int fd);
  * (daemon_losses.c). */
 void vs_daemon_tell_losses(struct vs_daemon *d);
 
-/* As the flags say, the rest by default. */
-struct vs_daemon_sinks vs_daemon_sinks_of(const struct vs_options *o);
+/* Opens the sinks that the configuration asks for, and the memory (daemon_sinks.c).
+ * Return: 0 or -errno. Logs: yes. */
+int vs_daemon_open_sinks(struct vs_daemon *d, const struct vs_config *c);
+/* From the sinks of @old to those of @c, which afterwards says what is open. Logs: yes. */
+void vs_daemon_change_sinks(struct vs_daemon *d, const struct vs_config *old, struct vs_config *c);
 
-/* Return: 0 or -errno. Logs: yes. */
-int vs_daemon_open_sinks(struct vs_daemon *d, const struct vs_daemon_sinks *want);
-
-/**
- * vs_daemon_reopen_sinks() - SIGHUP: files are opened anew, sinks come and go as @want says.
- *
- * What cannot be opened stays as it is. The memory keeps its size. Return: 0 or the
- * first -errno. Logs: yes.
- */
-int vs_daemon_reopen_sinks(struct vs_daemon *d, const struct vs_daemon_sinks *want);
+/* SIGHUP (daemon_reload.c): the configuration again, then files by their names. A
+ * vs_loop_fn. No sample is lost: the tick runs before or after, and late ticks sample, too. */
+void vs_daemon_reload(void *daemon, int signal);
 
 /* Frees everything, in order; sinks last but one, so that all is told. */
 void vs_daemon_done(struct vs_daemon *d);

@@ -37,22 +37,6 @@ int vs_sinks_new(struct vs_sinks **ret)
 	return 0;
 }
 
-/* Return: its place, or that behind the last. */
-static struct member *find(struct vs_sinks *set, const char *name)
-{
-	struct member *m = set->members;
-
-	while (m < set->members + set->n && strcmp(m->name, name) != 0)
-		m++;
-	return m;
-}
-
-static void close_member(struct member *m)
-{
-	m->ops->close(&m->sink);
-	free(vs_take_ptr(m->where));
-}
-
 void vs_sinks_free(struct vs_sinks **set)
 {
 	struct vs_sinks *s = *set;
@@ -65,7 +49,8 @@ void vs_sinks_free(struct vs_sinks **set)
 		if (m->lost)
 			vs_warn("%s: %llu events were lost in all", m->where,
 				(unsigned long long)m->lost);
-		close_member(m);
+		m->ops->close(&m->sink);
+		free(m->where);
 	}
 	free(s);
 	*set = NULL;
@@ -75,19 +60,43 @@ int vs_sinks_add(struct vs_sinks *set, const char *name, const char *where,
 		 const struct vs_sink_ops *ops, struct vs_sink **sink)
 {
 	vs_autofree char *copy = strdup(where);
-	struct member *m = find(set, name);
-	bool there = m < set->members + set->n;
+	struct member *m = &set->members[set->n];
 
-	if (!copy || (!there && set->n == VS_SINKS__MAX)) {
+	if (!copy || set->n == VS_SINKS__MAX) {
 		int r = copy ? ENOSPC : ENOMEM;
 
 		ops->close(sink);
 		return vs_fail(r, "write events to %s: %s", where, strerror(r));
 	}
-	if (there)
-		close_member(m);
-	else
-		set->members[set->n++] = (struct member){ .name = name };
+	*m = (struct member){ .name = name, .ops = ops };
+	m->where = vs_take_ptr(copy);
+	m->sink = vs_take_ptr(*sink);
+	set->n++;
+	return 0;
+}
+
+static struct member *find(struct vs_sinks *set, const char *name)
+{
+	for (uint32_t i = 0; i < set->n; i++)
+		if (strcmp(set->members[i].name, name) == 0)
+			return &set->members[i];
+	return NULL;
+}
+
+int vs_sinks_replace(struct vs_sinks *set, const char *name, const char *where,
+		     const struct vs_sink_ops *ops, struct vs_sink **sink)
+{
+	struct member *m = find(set, name);
+	vs_autofree char *copy = m ? strdup(where) : NULL;
+
+	if (!m)
+		return vs_sinks_add(set, name, where, ops, sink);
+	if (!copy) {
+		ops->close(sink);
+		return vs_fail(ENOMEM, "write events to %s: %s", where, strerror(ENOMEM));
+	}
+	m->ops->close(&m->sink);
+	free(m->where);
 	m->ops = ops;
 	m->where = vs_take_ptr(copy);
 	m->sink = vs_take_ptr(*sink);
@@ -97,13 +106,13 @@ int vs_sinks_add(struct vs_sinks *set, const char *name, const char *where,
 void vs_sinks_remove(struct vs_sinks *set, const char *name)
 {
 	struct member *m = find(set, name);
-	size_t behind = (size_t)(set->members + set->n - m);
 
-	if (!behind)
+	if (!m)
 		return;
-	close_member(m);
-	memmove(m, m + 1, (behind - 1) * sizeof(*m));
+	m->ops->close(&m->sink);
+	free(m->where);
 	set->n--;
+	memmove(m, m + 1, (size_t)(&set->members[set->n] - m) * sizeof(*m));
 }
 
 static void give(struct member *m, const struct vs_sink_event *event)

@@ -44,9 +44,8 @@ int vs_sinks_new(struct vs_sinks **ret);
 void vs_sinks_free(struct vs_sinks **set);
 
 /**
- * vs_sinks_add() - one more sink, or another in place of the one of this name.
- * @name:  what figures and events call it: "file", "stdout", "journal", …; static.
- *         Where there is one of this name, that is closed; its figures go on
+ * vs_sinks_add() - one more sink.
+ * @name:  what figures and events call it: "file", "stdout", "journal", …; static
  * @where: what messages call it, "the event file '/x'"; copied
  * @sink:  moved into the set, also on failure
  *
@@ -55,7 +54,14 @@ void vs_sinks_free(struct vs_sinks **set);
 int vs_sinks_add(struct vs_sinks *set, const char *name, const char *where,
 		 const struct vs_sink_ops *ops, struct vs_sink **sink);
 
-/* Closes the sink of this name; none: nothing. Not inside of vs_sinks_emit(). */
+/**
+ * vs_sinks_replace() - another sink in the place of the one called @name, which is
+ * closed; its figures go on. Where there is none, as vs_sinks_add().
+ */
+int vs_sinks_replace(struct vs_sinks *set, const char *name, const char *where,
+		     const struct vs_sink_ops *ops, struct vs_sink **sink);
+
+/* Closes the sink called @name, if there is one; its figures go with it. */
 void vs_sinks_remove(struct vs_sinks *set, const char *name);
 
 /* Gives @event (borrowed) to every sink. Never blocks, never fails: see vs_sinks_get(). */

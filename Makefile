@@ -19,7 +19,7 @@ VS_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DVS_VERSION='"$(VERSION)"' $(WARN) \
 	     -Iuser -Ibpf -Ibuild/skel -fstack-protector-strong
 # WITH_LIBVIRT=0 leaves virtscope-libvirt out: VMs then have the names that /proc tells.
 WITH_LIBVIRT ?= 1
-# WITH_SYSTEMD=0 leaves libsystemd out: the service manager is then told nothing, and there is no journal.
+# WITH_SYSTEMD=0 leaves libsystemd out: the service manager is then told nothing. The journal needs no library.
 WITH_SYSTEMD ?= 1
 LDLIBS := -lbpf -lelf -lz -ljansson -lcyaml -lyaml -lmicrohttpd -lm
 ifneq ($(WITH_SYSTEMD),0)

@@ -72,7 +72,7 @@ enum vs_stretch_step vs_stretch_value(struct vs_stretch *s, const struct vs_dete
 	if (!s->values++)
 		s->first_ns = now_ns;
 	s->value_ns = now_ns;
-	s->learn = !s->open && (excess <= 1 || !held_off(s, o, now_ns));
+	s->learn = false;
 	if (s->open) {
 		if (excess > 0)
 			note_peak(s, x, verdict->deviation);
@@ -87,6 +87,9 @@ enum vs_stretch_step vs_stretch_value(struct vs_stretch *s, const struct vs_dete
 		if (s->over_ns[i] < since)
 			since = s->over_ns[i];
 	}
+	/* A stray value is learnt from, what may be the beginning of a stretch is not:
+	 * a few values far off would widen what is usual until nothing is unusual. */
+	s->learn = excess <= 1 || !warm(s, o, now_ns) || (over == 1 && !held_off(s, o, now_ns));
 	if (over == (excess > 1)) /* what was before this value is over */
 		s->peak_deviation = 0;
 	if (excess > 1)

@@ -49,7 +49,7 @@ struct vs_stretch {
 	uint32_t values; /* since first_ns */
 	uint32_t below;	 /* in a row, in the stretch */
 	bool open;
-	bool learn; /* the last value may be learnt from: it is not part of a stretch */
+	bool learn; /* the last value may be learnt from: it belongs to no stretch */
 };
 
 enum vs_stretch_step { VS_STRETCH_NOTHING, VS_STRETCH_START, VS_STRETCH_STOP };

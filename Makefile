@@ -19,7 +19,7 @@ VS_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DVS_VERSION='"$(VERSION)"' $(WARN) \
 	     -Iuser -Ibpf -Ibuild/skel -fstack-protector-strong
 # WITH_LIBVIRT=0 leaves virtscope-libvirt out: VMs then have the names that /proc tells.
 WITH_LIBVIRT ?= 1
-LDLIBS := -lbpf -lelf -lz -ljansson -lm
+LDLIBS := -lbpf -lelf -lz -ljansson -lcyaml -lyaml -lm
 BPF_CFLAGS := -g -O2 -target bpf -D__TARGET_ARCH_$(ARCH) -Wall -Werror \
 	      -Wno-missing-declarations -Ivmlinux -Ibpf
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -30,7 +30,7 @@ SRC      := $(filter-out $(LIBVIRT_SRC),$(sort $(wildcard user/*/*.c)))
 OBJ      := $(SRC:%.c=build/%.o)
 ifneq ($(WITH_LIBVIRT),0)
 LIBVIRT     := build/virtscope-libvirt
-LIBVIRT_OBJ := $(LIBVIRT_SRC:%.c=build/%.o) build/user/base/text.o
+LIBVIRT_OBJ := $(LIBVIRT_SRC:%.c=build/%.o) build/user/base/text.o build/user/base/log.o build/user/base/privilege.o
 XML_SAN_OBJ := build/san/user/discover/domain_xml.o
 XML_CFLAGS   = $(shell pkg-config --cflags libxml-2.0)
 XML_LDLIBS   = $(shell pkg-config --libs libxml-2.0)
@@ -46,7 +46,12 @@ HARNESS  := $(patsubst tests/harness/%.c,build/tests/harness/%,$(wildcard tests/
 # Unit tests link everything but main(), instrumented.
 SAN_OBJ  := $(patsubst %.c,build/san/%.o,$(filter-out user/app/main.c,$(SRC)))
 
-.PHONY: all help check test bench install clean harness lint
+FUZZ     := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_OBJ := $(SRC:%.c=build/fuzz/obj/%.o)
+# Seconds for each target; crashes and the words learnt stay in build/fuzz/.
+FUZZ_S   ?= 20
+
+.PHONY: all help check test bench install clean harness lint fuzz
 .SECONDARY:
 all: build/virtscope $(LIBVIRT) ## build build/virtscope (default); WITH_LIBVIRT=0 without libvirt
 
@@ -110,6 +115,29 @@ check: lint $(UNIT) ## unit tests: no root, no network
 	@fail=0; for t in $(UNIT); do \
 		echo "== $$t"; ./$$t || fail=1; done; exit $$fail
 
+# clang's libFuzzer; not gcc, and not $(CLANG)'s BPF flags.
+build/fuzz/obj/%.o: %.c | $(SKEL)
+	$(call say,FUZZ,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(VS_CFLAGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+		-fno-sanitize-recover=undefined -MMD -MP -c -o $@ $<
+
+# libFuzzer brings a main() of its own.
+build/fuzz/obj/user/app/main.o: VS_CFLAGS += -Dmain=vs_main -Wno-missing-prototypes
+
+build/fuzz/%: tests/fuzz/%.c $(FUZZ_OBJ)
+	$(call say,FUZZ,$<)
+	$(Q)$(CLANG) $(VS_CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		-MMD -MP -MF $@.d -o $@ $< $(FUZZ_OBJ) $(LDLIBS)
+
+fuzz: $(FUZZ) ## fuzz each parser of foreign text for FUZZ_S seconds (20)
+	@for t in $(FUZZ); do \
+		name=$${t##*/}; learnt=build/fuzz/corpus/$$name; mkdir -p $$learnt; echo "== $$name"; \
+		$$t -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 \
+			-artifact_prefix=build/fuzz/$$name. $$learnt $(wildcard tests/fuzz/corpus/)$$name 2>build/fuzz/$$name.log || \
+			{ tail -n 40 build/fuzz/$$name.log; exit 1; }; \
+		grep -E 'number_of_executed_units' build/fuzz/$$name.log; done
+
 test: ## everything: unit tests, then end to end on this kernel (root)
 	scripts/test
 
@@ -120,7 +148,7 @@ install: all ## install below DESTDIR (PREFIX=/usr)
 		install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/doc/virtscope/$${f##*/} || exit 1; done
 
 clean: ## remove what was built (keeps the guest kernel)
-	rm -rf build/user build/bpf build/skel build/san build/tests build/virtscope build/virtscope-libvirt
+	rm -rf build/user build/bpf build/skel build/san build/fuzz build/tests build/virtscope build/virtscope-libvirt
 
 -include tests/bench/bench.mk
--include $(OBJ:.o=.d) $(LIBVIRT_OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(BPF_SRC:%.c=build/%.d) $(UNIT:=.d)
+-include $(OBJ:.o=.d) $(LIBVIRT_OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ:=.d) $(BPF_SRC:%.c=build/%.d) $(UNIT:=.d)

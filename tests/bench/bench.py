@@ -147,10 +147,24 @@ def read_programs():
     return {p["id"]: p for p in bpftool("prog", "show")}
 
 
+def family(pid):
+    """A daemon and its probe process; of a report, which is one, that."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        for child in file.read().split():
+            with open(f"/proc/{child}/comm", encoding="ascii") as comm:
+                if comm.read() == "virtscope-probe\n":
+                    return [pid, int(child)]
+    return [pid]
+
+
+def files_of(pid, what):
+    return [path for process in family(pid) for path in glob.glob(f"/proc/{process}/{what}")]
+
+
 def programs_of(pid):
-    """Ids of the programs that a process holds, directly or through a link."""
+    """Ids of the programs that a daemon holds, directly or through a link."""
     ids = set()
-    for path in glob.glob(f"/proc/{pid}/fdinfo/*"):
+    for path in files_of(pid, "fdinfo/*"):
         with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
             for line in file:
                 if line.startswith("prog_id:"):

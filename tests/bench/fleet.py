@@ -5,7 +5,6 @@ accounts are in the figure.  It ticks once a second, nobody asks it anything.
 Daemon and taps are in one network namespace, as with libvirt."""
 
 import contextlib
-import glob
 import json
 import os
 import resource
@@ -14,7 +13,7 @@ import subprocess
 import time
 import uuid
 
-from bench import BenchError, ROOT, bpftool, say, spawn, stop
+from bench import BenchError, ROOT, bpftool, files_of, say, spawn, stop
 
 THREADS = 6000
 # VMs: CPU of a core, resident MiB, MiB of maps, seconds to ready
@@ -24,20 +23,24 @@ BUDGETS = {100: (0.5, 24, None, 1.5), 1000: (3.0, 96, 64, 1.5)}
 def cpu_ns(pid):
     """As the scheduler has it: exact, where times of /proc/PID/stat are ticks."""
     total = 0
-    for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+    for path in files_of(pid, "task/*/schedstat"):
         with open(path, encoding="ascii") as file:
             total += int(file.read().split()[0])
     return total
 
 
 def resident_mib(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+    """Of both processes; what they share counts twice."""
+    kib = 0
+    for path in files_of(pid, "status"):
+        with open(path, encoding="ascii") as file:
+            kib += next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
+    return kib / 1024
 
 
 def maps_mib(pid):
     ids = set()
-    for path in glob.glob(f"/proc/{pid}/fdinfo/*"):
+    for path in files_of(pid, "fdinfo/*"):
         with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
             ids |= {int(line.split()[1]) for line in file if line.startswith("map_id:")}
     return sum(m.get("bytes_memlock", 0) for m in bpftool("map", "show") if m["id"] in ids) / 2**20

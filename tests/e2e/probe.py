@@ -181,24 +181,48 @@ class Daemon(Process):
         found, _ = wait_for(f"{kind} of {vm.name} {data or ''}", match, timeout_s)
         return found[0]
 
+    @property
+    def probe_pid(self):
+        """The process that holds the programs."""
+        [pid] = children(self.pid, "virtscope-probe")
+        return pid
+
     def rss_kib(self):
-        for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS"):
-                return int(line.split()[1])
-        raise AssertionError("no VmRSS")
+        """Of both processes."""
+        return sum(int(status(pid)["VmRSS"].split()[0]) for pid in family(self.pid))
+
+
+def status(pid):
+    """/proc/PID/status as a dict."""
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.strip() for key, value in (line.split(":", 1) for line in lines)}
+
+
+def children(pid, comm):
+    """Pids of its children of this name; none if it has ended."""
+    with contextlib.suppress(OSError):
+        pids = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(p) for p in pids if pathlib.Path(f"/proc/{p}/comm").read_text().strip() == comm]
+    return []
+
+
+def family(pid):
+    """A daemon's two processes; of a report, which is one, that."""
+    return [pid, *children(pid, "virtscope-probe")]
 
 
 def bpf_objects(pid=None):
     """{(kind, id): name} of programs, maps and links named vs_*, of one owner or all."""
     found = {}
+    ours = set() if pid is None else set(family(pid))
     for kind in ("prog", "map", "link"):
         for row in json.loads(sh("bpftool", "-j", kind, "show") or "[]"):
             name = row.get("name", "")
             owners = {p["pid"] for p in row.get("pids", [])}
-            if pid is not None and owners and pid not in owners:
+            if ours and owners and not ours & owners:
                 continue
             # A link has no name; its program has.
-            if kind == "link" and pid is not None and pid in owners:
+            if kind == "link" and ours & owners:
                 name = "vs_link"
             if name.startswith("vs_"):
                 found[(kind, row["id"])] = name
@@ -208,9 +232,10 @@ def bpf_objects(pid=None):
 def _held(pid, key):
     """Ids in a process's open files: not every bpftool knows owners."""
     ids = set()
-    for path in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
-        with contextlib.suppress(OSError):
-            ids |= {int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith(key)}
+    for process in family(pid):
+        for path in pathlib.Path(f"/proc/{process}/fdinfo").iterdir():
+            with contextlib.suppress(OSError):
+                ids |= {int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith(key)}
     return ids
 
 

@@ -228,7 +228,7 @@ def test_the_end_of_a_vm_is_not_held_up_by_reading_its_statistics(kvm_guest, dae
     assert list(KVM_STATS.glob(f"{vm.pid}-*"))
     vm.quit()
     wait_for("KVM frees the VM", lambda: not list(KVM_STATS.glob(f"{vm.pid}-*")), 2)
-    held = [os.readlink(f) for f in pathlib.Path(f"/proc/{probe.pid}/fd").iterdir()]
+    held = [os.readlink(f) for f in pathlib.Path(f"/proc/{probe.probe_pid}/fd").iterdir()]
     assert not [h for h in held if h.startswith(str(KVM_STATS))]
 
 

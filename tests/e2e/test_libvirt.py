@@ -146,8 +146,8 @@ def test_a_hung_libvirtd_delays_nothing_and_is_told(libvirt, domain, probe):
 
 
 def children(probe):
-    """{pid: name} of the processes that the daemon has started."""
-    pids = pathlib.Path(f"/proc/{probe.pid}/task/{probe.pid}/children").read_text().split()
+    """{pid: name} of the processes that the daemon's probe has started."""
+    pids = pathlib.Path(f"/proc/{probe.probe_pid}/task/{probe.probe_pid}/children").read_text().split()
     return {pid: pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0] for pid in pids}
 
 

@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include "base/clock.h"
+#include "serve/ask.h"
 #include "serve/control.h"
 
 #include <poll.h>
@@ -45,7 +46,7 @@ static void cancel(void *data, void *request)
 
 static void be_daemon(const char *path, int ready)
 {
-	struct vs_control_ops ops = { begin, finish, cancel, &ops };
+	struct vs_control_ops ops = { begin, finish, cancel, &ops, NULL };
 	struct vs_control *control;
 	struct vs_loop *loop;
 
@@ -161,7 +162,7 @@ static void check_it_still_answers(const struct place *p)
 {
 	json_t *j = NULL;
 
-	assert_int_equal(vs_control_ask(p->path, 0.05, false, NULL, -1, &j), 0);
+	assert_int_equal(vs_ask_report(p->path, 0.05, false, NULL, -1, &j), 0);
 	assert_true(json_is_true(json_object_get(j, "same")));
 	json_decref(j);
 }
@@ -173,7 +174,7 @@ static void asking_gives_the_daemons_report(void **state)
 	json_t *j = NULL;
 
 	readies = 0;
-	assert_int_equal(vs_control_ask(p->path, 0.2, false, on_ready, -1, &j), 0);
+	assert_int_equal(vs_ask_report(p->path, 0.2, false, on_ready, -1, &j), 0);
 	assert_true(vs_clock_mono_ns() - begun_ns >= 200000000);
 	assert_int_equal(readies, 1);
 	assert_true(json_is_true(json_object_get(j, "same")));
@@ -198,7 +199,7 @@ static void stopping_early_gives_the_report_so_far(void **state)
 	assert_int_equal(pipe(stop), 0);
 	assert_int_equal(write(stop[1], "x", 1), 1);
 	(void)alarm(20);
-	assert_int_equal(vs_control_ask(p->path, 3, false, NULL, stop[0], &j), 0);
+	assert_int_equal(vs_ask_report(p->path, 3, false, NULL, stop[0], &j), 0);
 	(void)alarm(0);
 	assert_true(vs_clock_mono_ns() - begun_ns < 2000000000);
 	json_decref(j);
@@ -285,7 +286,7 @@ static void request_that_makes_no_sense_is_hung_up_on(void **state)
 static void line_without_end_is_hung_up_on(void **state)
 {
 	struct place *p = *state;
-	char text[512];
+	char text[4096];
 
 	memset(text, '{', sizeof(text));
 	check_hangs_up(p, text, sizeof(text));
@@ -362,7 +363,7 @@ static void without_a_daemon_asking_is_enoent(void **state)
 	char path[120];
 
 	(void)snprintf(path, sizeof(path), "%s/other", p->dir);
-	assert_int_equal(vs_control_ask(path, 1, false, NULL, -1, &j), -ENOENT);
+	assert_int_equal(vs_ask_report(path, 1, false, NULL, -1, &j), -ENOENT);
 	assert_ptr_equal(j, untouched);
 }
 
@@ -380,7 +381,7 @@ static void daemon_that_dies_meanwhile_is_an_error(void **state)
 		_exit(0);
 	}
 	(void)alarm(20);
-	assert_true(vs_control_ask(p->path, 60, false, NULL, -1, &j) < 0);
+	assert_true(vs_ask_report(p->path, 60, false, NULL, -1, &j) < 0);
 	(void)alarm(0);
 	assert_null(j);
 	(void)waitpid(killer, NULL, 0);
@@ -427,7 +428,7 @@ static void lock_that_cannot_be_made_is_an_error(void **state)
 static void path_too_long_for_a_socket_is_an_error(void **state)
 {
 	struct vs_control *control = NULL;
-	struct vs_control_ops ops = { begin, finish, cancel, NULL };
+	struct vs_control_ops ops = { begin, finish, cancel, NULL, NULL };
 	struct vs_loop *loop;
 	char path[200];
 	json_t *j = NULL;
@@ -439,7 +440,7 @@ static void path_too_long_for_a_socket_is_an_error(void **state)
 	assert_int_equal(vs_loop_new(&loop), 0);
 	assert_int_equal(vs_control_new(loop, path, &ops, &control), -ENAMETOOLONG);
 	assert_null(control);
-	assert_true(vs_control_ask(path, 1, false, NULL, -1, &j) < 0);
+	assert_true(vs_ask_report(path, 1, false, NULL, -1, &j) < 0);
 	vs_loop_free(&loop);
 }
 

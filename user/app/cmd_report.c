@@ -4,7 +4,7 @@
 #include "app/permission.h"
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "serve/control.h"
+#include "serve/ask.h"
 #include "source/local.h"
 #include "source/window.h"
 #include "term/report.h"
@@ -126,7 +126,7 @@ static int ask_daemon(const struct vs_options *o)
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
-	r = vs_control_ask(o->control, o->duration_s, o->deep, say_ready, signals, &report);
+	r = vs_ask_report(o->control, o->duration_s, o->deep, say_ready, signals, &report);
 	/* They stay blocked: a signal that ended the measurement is still pending.
 	 * The loop of a report of our own catches them anew. */
 	if (r == -ENOENT)

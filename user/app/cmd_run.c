@@ -5,6 +5,8 @@
 #include "app/permission.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/privilege.h"
+#include "source/apart.h"
 #include "source/local.h"
 #include "source/window.h"
 
@@ -39,31 +41,52 @@ static json_t *finish_report(void *data, void *request)
 	return report;
 }
 
-static int set_up(struct vs_daemon *d, const struct vs_options *o)
+/*
+ * From here on the probe is a process of its own, and this one, which is about to
+ * open files and sockets, may do nothing that other processes of its user may not.
+ */
+static int split(const struct vs_options *o, struct vs_apart **ret)
+{
+	struct vs_privilege_user user;
+	int r;
+
+	if (o->one_process)
+		return 0;
+	if (o->user && (r = vs_privilege_find_user(o->user, &user)))
+		return r;
+	r = vs_apart_fork(&o->live, ret);
+	if (!r)
+		r = vs_privilege_drop(o->user ? &user : NULL, 0);
+	if (!r && (r = vs_privilege_deny_calls()))
+		vs_warn("run: filter system calls: %s, ignoring", strerror(-r));
+	return r == -ENOSYS || r == -EINVAL ? 0 : r;
+}
+
+static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_options *o)
 {
 	const struct vs_source_listener listener = vs_daemon_listener(d);
-	const struct vs_control_ops control_ops = { .begin = begin_report,
-						    .finish = finish_report,
-						    .cancel = cancel_report,
-						    .data = d };
+	struct vs_control_ops control_ops = { .begin = begin_report,
+					      .finish = finish_report,
+					      .cancel = cancel_report,
+					      .data = d };
 	char seq_path[256];
 
 	(void)uname(&d->uts);
 	(void)snprintf(seq_path, sizeof(seq_path), "%s.seq", o->control);
-	d->sink_ops = &vs_sink_jsonl;
 	if (vs_loop_new(&d->loop) || vs_loop_catch_signals(d->loop)) {
 		vs_error("make the event loop: %s", strerror(errno));
 		return VS_EXIT_FAILED;
 	}
 	if (vs_burst_new(&d->bursts) || vs_anomaly_new(&o->detect, &d->anomalies) ||
-	    vs_events_open(&d->events, seq_path) ||
-	    d->sink_ops->open(&d->sink, o->events) ||
-	    vs_local_new(d->loop, &o->live, &listener, &d->source))
+	    vs_events_open(&d->events, seq_path) || vs_daemon_open_sinks(d, o) ||
+	    (*apart ? vs_apart_start(apart, d->loop, &listener, &d->source) :
+		      vs_local_new(d->loop, &o->live, &listener, &d->source)))
 		return VS_EXIT_FAILED;
 	if (!vs_tier_accepted(&d->source, o->require_bpf))
 		return VS_EXIT_PERMISSION;
 	if (vs_source_sample(&d->source, false, &d->sample))
 		return VS_EXIT_FAILED;
+	control_ops.memory = d->memory;
 	memcpy(d->lost_told, d->sample.self.lost, sizeof(d->lost_told));
 	if (vs_loop_every(d->loop, VS_DAEMON_TICK_NS, vs_daemon_tick, d) < 0 ||
 	    vs_control_new(d->loop, o->control, &control_ops, &d->control))
@@ -75,11 +98,14 @@ int vs_cmd_run(const struct vs_options *o)
 {
 	/* On the stack: its cleanup runs last, whatever way out is taken. */
 	__attribute__((cleanup(vs_daemon_done))) struct vs_daemon d = { .events.state_fd = -1 };
+	__attribute__((cleanup(vs_apart_free))) struct vs_apart *apart = NULL;
 	pid_t other = 0;
 	int r;
 
 	if (!vs_permitted("run"))
 		return VS_EXIT_PERMISSION;
+	if (split(o, &apart))
+		return VS_EXIT_FAILED;
 	r = vs_control_lock(o->control, &other);
 	if (r == -EBUSY)
 		vs_error("run: a daemon is running already, pid %d; ask it with virtscope report, "
@@ -87,7 +113,7 @@ int vs_cmd_run(const struct vs_options *o)
 			 (int)other);
 	if (r)
 		return VS_EXIT_FAILED;
-	r = set_up(&d, o);
+	r = set_up(&d, &apart, o);
 	if (r)
 		return r;
 	(void)fprintf(stderr, "virtscope: ready\n");

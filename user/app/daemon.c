@@ -24,7 +24,7 @@ void vs_daemon_emit(void *daemon, const char *type, const char *severity,
 
 	if (!event)
 		return;
-	(void)d->sink_ops->emit(d->sink, event);
+	vs_sinks_emit(d->sinks, event);
 	vs_events_commit(&d->events);
 	json_decref(event);
 }
@@ -132,6 +132,7 @@ void vs_daemon_tick(void *daemon, int fd)
 	struct vs_daemon *d = daemon;
 
 	(void)fd;
+	vs_sinks_tick(d->sinks, vs_clock_mono_ns(), vs_daemon_emit, d);
 	if (vs_source_sample(&d->source, false, &d->sample))
 		return;
 	tell_held(d);
@@ -154,8 +155,8 @@ void vs_daemon_done(struct vs_daemon *d)
 	}
 	vs_anomaly_free(&d->anomalies);
 	vs_burst_free(&d->bursts);
-	if (d->sink)
-		d->sink_ops->close(&d->sink);
+	vs_sinks_free(&d->sinks);
+	vs_event_memory_free(&d->memory);
 	vs_events_close(&d->events);
 	vs_sample_done(&d->sample);
 	vs_loop_free(&d->loop);

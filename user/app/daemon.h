@@ -15,18 +15,20 @@
 #include "detect/burst.h"
 #include "model/event.h"
 #include "serve/control.h"
-#include "sink/sink.h"
+#include "serve/event_memory.h"
+#include "sink/sinks.h"
 #include "source/source.h"
 
 #include <sys/utsname.h>
 
 struct vs_held_event;
+struct vs_options;
 
 struct vs_daemon {
 	struct vs_loop *loop;
 	struct vs_source source;
-	const struct vs_sink_ops *sink_ops;
-	struct vs_sink *sink;
+	struct vs_sinks *sinks;
+	struct vs_event_memory *memory; /* one of the sinks writes to it */
 	struct vs_events events;
 	struct vs_burst_detector *bursts;
 	struct vs_anomaly_detector *anomalies;
@@ -35,7 +37,7 @@ struct vs_daemon {
 	struct vs_held_event *held; /* of VMs whose start was not told yet */
 	/* what self.lost has told of so far */
 	uint64_t lost_told[VS_LOST__N];
-	uint64_t recursion_told, slots_told, sink_lost_told;
+	uint64_t recursion_told, slots_told;
 	uint32_t ticks;
 	bool failed; /* the source is lost: the exit status says so */
 	struct utsname uts;
@@ -62,6 +64,10 @@ void vs_daemon_tick(void *daemon, int fd);
 /* self.lost for what was lost since it was last called; the first time, for all
  * (daemon_losses.c). */
 void vs_daemon_tell_losses(struct vs_daemon *d);
+
+/* Opens the sinks that the options ask for, and the memory (daemon_sinks.c).
+ * Return: 0 or -errno. Logs: yes. */
+int vs_daemon_open_sinks(struct vs_daemon *d, const struct vs_options *o);
 
 /* Frees everything, in order; sinks last but one, so that all is told. */
 void vs_daemon_done(struct vs_daemon *d);

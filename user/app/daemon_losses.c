@@ -2,8 +2,6 @@
 /* daemon_losses.c - what was lost since the last time, as events. */
 #include "app/daemon.h"
 
-#include <string.h>
-
 static uint64_t recursion_misses(const struct vs_self_sample *self)
 {
 	uint64_t n = 0;
@@ -22,8 +20,7 @@ static void tell_loss(struct vs_daemon *d, const char *reason, const char *help,
 
 	*told = now;
 	if (n)
-		vs_daemon_emit(d, "self.lost", strcmp(reason, "events") == 0 ? "error" : "warning",
-			       NULL,
+		vs_daemon_emit(d, "self.lost", "warning", NULL,
 			       json_pack("{s:s,s:I,s:s}", "reason", reason, "count",
 					 (json_int_t)n, "help", help));
 }
@@ -38,6 +35,4 @@ void vs_daemon_tell_losses(struct vs_daemon *d)
 		  recursion_misses(self), &d->recursion_told);
 	tell_loss(d, "slots_full", "a VM or vNIC for which no slot was left", self->slots_full,
 		  &d->slots_told);
-	tell_loss(d, "events", "events that could not be written", d->sink_ops->lost(d->sink),
-		  &d->sink_lost_told);
 }

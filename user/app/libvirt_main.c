@@ -6,10 +6,12 @@
  * usage: virtscope-libvirt URI PARENT, with the socket as descriptor 3. Started
  * by discover/libvirt.c and by nobody else. It only reads: its connection is a
  * read-only one, and no call of it makes libvirtd ask a QEMU's monitor, which
- * would wait for the guest's jobs.
+ * would wait for the guest's jobs. It keeps its user, for whom libvirtd's socket
+ * and polkit let root read without a question, and no capability.
  */
 #include "app/libvirt_words.h"
 #include "base/cleanup.h"
+#include "base/privilege.h"
 #include "base/text.h"
 #include "discover/domain_xml.h"
 
@@ -371,6 +373,9 @@ int main(int argc, char **argv)
 			      "virtscope-libvirt: a part of virtscope, which starts it itself\n");
 		return 2;
 	}
+	/* A report of its own runs with all that root may do; this needs none of it. */
+	if (vs_privilege_drop(NULL, 0))
+		return 1;
 	/* It must not outlive the probe, however that ends. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != (pid_t)strtol(argv[2], NULL, 10))

@@ -25,10 +25,24 @@ const struct vs_command vs_commands[] = {
 	  "  virtscope run                       events to stdout\n"
 	  "  virtscope run -e /var/log/virtscope.jsonl",
 	  vs_cmd_run },
+	{ "events", VS_CMD_EVENTS, "what the running daemon saw happen",
+	  "Prints the events that the daemon remembers, the last 10,000 or so, and with -f\n"
+	  "those to come (docs/EVENTS.md).\n\n"
+	  "  virtscope events -f                 from now on, like tail -f\n"
+	  "  virtscope events --vm web-3 --type 'drop.*'\n"
+	  "  virtscope events --json | jq .data  for programs",
+	  vs_cmd_events },
 	{ "doctor", VS_CMD_DOCTOR, "what this host's kernel allows, and what is lost by it",
 	  "Finds out every fact that the probe depends on, loads what would be loaded, takes\n"
 	  "it out again, and says what is measured how and what is not.",
 	  vs_cmd_doctor },
+	{ "check-config", VS_CMD_CHECK_CONFIG, "is the configuration right, and what does it come to",
+	  "Reads FILE, /etc/virtscope/virtscope.yaml if none is named, as virtscope run would,\n"
+	  "and says each thing that is wrong with its line, its key and what is allowed.\n"
+	  "virtscope.yaml(5) explains the keys.\n\n"
+	  "  virtscope check-config && systemctl reload virtscope\n"
+	  "  virtscope check-config --print-defaults > virtscope.yaml",
+	  vs_cmd_check_config },
 	{ NULL, 0, NULL, NULL, NULL },
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "app/options.h"
 
+#include "app/config.h"
 #include "base/log.h"
 #include "serve/control.h"
 #include "source/window.h"
@@ -11,10 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALL (VS_CMD_REPORT | VS_CMD_RUN | VS_CMD_DOCTOR)
+#define PROBING (VS_CMD_REPORT | VS_CMD_RUN | VS_CMD_DOCTOR)
+#define ALL	(PROBING | VS_CMD_EVENTS)
 
 struct option {
-	const char *name;
+	const char *name; /* "": a word that is no option, once */
 	char letter;	     /* 0: none */
 	const char *arg;     /* NULL: a switch */
 	unsigned int commands;
@@ -65,6 +67,32 @@ static int set_verbose(struct vs_options *o, const char *v)
 	return 0;
 }
 
+static int set_effective(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->effective = true;
+	return 0;
+}
+
+static int set_print_defaults(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->print_defaults = true;
+	return 0;
+}
+
+static int set_operand(struct vs_options *o, const char *v)
+{
+	o->operand = v;
+	return 0;
+}
+
+static int set_config(struct vs_options *o, const char *v)
+{
+	o->config = v;
+	return *v ? 0 : -EINVAL;
+}
+
 static int set_duration(struct vs_options *o, const char *v)
 {
 	char *end;
@@ -89,10 +117,82 @@ static int set_events(struct vs_options *o, const char *v)
 	return *v ? 0 : -EINVAL;
 }
 
+static int set_journal(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->journal = true;
+	return 0;
+}
+
+static int set_follow(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->follow = true;
+	return 0;
+}
+
+static int set_vm_name(struct vs_options *o, const char *v)
+{
+	o->vm = v;
+	return *v ? 0 : -EINVAL;
+}
+
+static int set_type(struct vs_options *o, const char *v)
+{
+	o->type = v;
+	return *v ? 0 : -EINVAL;
+}
+
+static int whole_number(const char *v, unsigned long long max, unsigned long long *ret)
+{
+	char *end;
+	unsigned long long n;
+
+	errno = 0;
+	n = strtoull(v, &end, 10);
+	if (*v < '0' || *v > '9' || *end || errno || n == 0 || n > max)
+		return -EINVAL;
+	*ret = n;
+	return 0;
+}
+
+static int set_since(struct vs_options *o, const char *v)
+{
+	unsigned long long n;
+
+	if (whole_number(v, INT64_MAX, &n))
+		return -EINVAL;
+	o->since_seq = n;
+	return 0;
+}
+
+static int set_lines(struct vs_options *o, const char *v)
+{
+	unsigned long long n;
+
+	if (whole_number(v, INT32_MAX, &n))
+		return -EINVAL;
+	o->lines = (uint32_t)n;
+	return 0;
+}
+
 static int set_control(struct vs_options *o, const char *v)
 {
 	o->control = v;
 	return *v ? 0 : -EINVAL;
+}
+
+static int set_user(struct vs_options *o, const char *v)
+{
+	o->user = v;
+	return *v ? 0 : -EINVAL;
+}
+
+static int set_one_process(struct vs_options *o, const char *v)
+{
+	(void)v;
+	o->one_process = true;
+	return 0;
 }
 
 static int set_sample(struct vs_options *o, const char *v)
@@ -147,33 +247,67 @@ static const struct option options[] = {
 	{ "duration", 'd', "SECONDS", VS_CMD_REPORT, set_duration,
 	  "measure for so long (default 5); Ctrl-C ends it early and reports so far",
 	  "a number from 0.01 to 86400" },
-	{ "json", 'j', NULL, VS_CMD_REPORT | VS_CMD_DOCTOR, set_json,
+	{ "json", 'j', NULL, VS_CMD_REPORT | VS_CMD_DOCTOR | VS_CMD_CHECK_CONFIG, set_json,
 	  "one JSON object instead of text", NULL },
+	{ "follow", 'f', NULL, VS_CMD_EVENTS, set_follow,
+	  "go on with events to come, after the last 10; Ctrl-C ends it", NULL },
+	{ "vm", 0, "NAME", VS_CMD_EVENTS, set_vm_name, "only events of this VM", "a name" },
+	{ "type", 0, "TYPE", VS_CMD_EVENTS, set_type,
+	  "only events of this type; * stands for anything: 'drop.*'", "a type, or a pattern" },
+	{ "since", 0, "SEQ", VS_CMD_EVENTS, set_since, "only events after number SEQ",
+	  "a whole number above 0" },
+	{ "lines", 'n', "N", VS_CMD_EVENTS, set_lines, "begin with the last N events",
+	  "a whole number above 0" },
+	{ "json", 'j', NULL, VS_CMD_EVENTS, set_json, "one JSON object a line instead of text",
+	  NULL },
 	{ "histogram", 'H', NULL, VS_CMD_REPORT, set_histogram,
 	  "print the latency histograms themselves, too", NULL },
 	{ "deep", 0, NULL, VS_CMD_REPORT, set_deep,
 	  "also watch every context switch, for 10 s or --duration: who ran while a VM waited", NULL },
 	{ "standalone", 0, NULL, VS_CMD_REPORT, set_standalone,
 	  "attach own programs even when a daemon is running", NULL },
+	{ "config", 'c', "FILE", VS_CMD_RUN, set_config,
+	  "settings (default " VS_CONFIG_PATH ", if it is there); options override them", "a path" },
+	{ "", 0, "FILE", VS_CMD_CHECK_CONFIG, set_operand,
+	  "the file to check (default " VS_CONFIG_PATH ")", NULL },
+	{ "effective", 0, NULL, VS_CMD_CHECK_CONFIG, set_effective,
+	  "print all settings as they would hold, also those that the file does not name", NULL },
+	{ "print-defaults", 0, NULL, VS_CMD_CHECK_CONFIG, set_print_defaults,
+	  "print a file with every key, its default and what it means, and end", NULL },
 	{ "events", 'e', "FILE", VS_CMD_RUN, set_events,
-	  "append events to FILE, one JSON object a line (default: -, stdout)", "a path, or -" },
-	{ "control", 0, "PATH", VS_CMD_RUN | VS_CMD_REPORT, set_control,
+	  "append events to FILE, one JSON object a line; -: stdout, the default without --journal",
+	  "a path, or -" },
+	{ "journal", 0, NULL, VS_CMD_RUN, set_journal, "write events to systemd's journal", NULL },
+	{ "control", 0, "PATH", VS_CMD_RUN | VS_CMD_REPORT | VS_CMD_EVENTS, set_control,
 	  "the daemon's socket (default " VS_CONTROL_PATH ")", "a path" },
+	{ "user", 0, "NAME", VS_CMD_RUN, set_user,
+	  "what serves the outside becomes this user (default: stays, without capabilities)",
+	  "a user's name" },
+	{ "one-process", 0, NULL, VS_CMD_RUN, set_one_process, NULL, NULL },
 	{ "vm", 0, "NAME=PID", VS_CMD_RUN | VS_CMD_REPORT, set_vm,
 	  "take this process for a VM, whatever it is; up to 64 times", "NAME=PID" },
-	{ "libvirt", 0, "URI", ALL, set_libvirt,
+	{ "libvirt", 0, "URI", PROBING, set_libvirt,
 	  "ask this libvirt, read-only (default " VS_LIBVIRT_URI "); none: what /proc says is enough",
 	  "a libvirt URI, or none" },
 	{ "sample", 0, "N", VS_CMD_RUN | VS_CMD_REPORT, set_sample,
 	  "time one packet in N (default: up to 1 in 64, by the rate)", "a power of two, 1 or more" },
-	{ "deny-hook", 0, "KIND", ALL, set_deny,
-	  "do without tp_btf, raw_tp, iter, sched or bpf, to see what the fallbacks give",
-	  "one of tp_btf, raw_tp, iter, sched, bpf" },
+	{ "deny-hook", 0, "KIND", PROBING, set_deny,
+	  "do without tp_btf, raw_tp, iter, fentry, kprobe, sched or bpf, to see what the fallbacks give",
+	  "one of tp_btf, raw_tp, iter, fentry, kprobe, sched, bpf" },
 	{ "require-bpf", 0, NULL, VS_CMD_RUN | VS_CMD_REPORT, set_require_bpf,
 	  "exit 3 where BPF cannot be used, instead of showing totals only", NULL },
-	{ "verbose", 'v', NULL, ALL, set_verbose, "say more on stderr", NULL },
-	{ "help", 'h', NULL, ALL, set_help, "this text", NULL },
+	{ "verbose", 'v', NULL, ALL | VS_CMD_CHECK_CONFIG, set_verbose, "say more on stderr", NULL },
+	{ "help", 'h', NULL, ALL | VS_CMD_CHECK_CONFIG, set_help, "this text", NULL },
 };
+/* Flags of run that override keys of the configuration (config.h). */
+static const struct {
+	const char *option, *key;
+} overriding[] = {
+	{ "events", "events.file.path" }, { "control", "control" },	  { "vm", "probe.vms" },
+	{ "libvirt", "libvirt.uri" },	  { "sample", "probe.sample" },	  { "deny-hook", "probe.deny" },
+	{ "journal", "events.journal" },
+};
+
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
 
 static const struct option *find(const struct vs_command *c, const char *name, size_t len,
@@ -191,12 +325,34 @@ static const struct option *find(const struct vs_command *c, const char *name, s
 	return NULL;
 }
 
+/* The key that @option overrides, or NULL. */
+static const char *key_of(const struct option *option)
+{
+	for (size_t i = 0; i < sizeof(overriding) / sizeof(overriding[0]); i++)
+		if (strcmp(overriding[i].option, option->name) == 0)
+			return overriding[i].key;
+	return NULL;
+}
+
+/* Remembers what the flag overrides. More than there is room for are more than a
+ * list takes, too. */
+static int override(struct vs_options *o, const char *key, const char *value)
+{
+	bool append = false;
+
+	if (o->overrides_n == VS_OVERRIDE__N)
+		return -EINVAL;
+	for (uint32_t i = 0; i < o->overrides_n; i++)
+		append |= strcmp(o->overrides[i].key, key) == 0;
+	o->overrides[o->overrides_n++] = (struct vs_override){ key, value, append };
+	return 0;
+}
+
 int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 		     struct vs_options *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->duration_s = 0;
-	ret->events = "-";
 	ret->control = VS_CONTROL_PATH;
 	ret->live.sample_shift = 255;
 	ret->detect = (struct vs_detect_options)VS_DETECT_DEFAULTS;
@@ -207,13 +363,17 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 		if (arg[0] == '-' && arg[1] == '-' && arg[2]) {
 			size_t len = strcspn(arg + 2, "=");
 
-			o = find(command, arg + 2, len, 0);
+			o = len ? find(command, arg + 2, len, 0) : NULL;
 			if (arg[2 + len] == '=')
 				value = arg + 3 + len;
 		} else if (arg[0] == '-' && arg[1] && arg[1] != '-') {
 			o = find(command, NULL, 0, arg[1]);
 			if (arg[2])
 				value = arg + 2;
+		}
+		if (!o && arg[0] && arg[0] != '-' && !ret->operand) {
+			o = find(command, "", 0, 0);
+			value = arg;
 		}
 		if (!o) {
 			vs_error("%s: '%s' is not understood (see virtscope %s -h)", command->name,
@@ -232,7 +392,7 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 			}
 			value = argv[++i];
 		}
-		if (o->set(ret, value)) {
+		if (o->set(ret, value) || (key_of(o) && override(ret, key_of(o), value))) {
 			vs_error("%s: --%s '%s' is not possible: it takes %s", command->name,
 				 o->name, value, o->allowed);
 			return -EINVAL;
@@ -244,6 +404,8 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 			 command->name, ret->duration_s);
 		return -EINVAL;
 	}
+	if (!ret->events && !ret->journal)
+		ret->events = "-";
 	if (ret->duration_s == 0)
 		ret->duration_s = ret->deep ? 10 : 5;
 	return 0;
@@ -258,22 +420,25 @@ void vs_options_help(const struct vs_command *command)
 			(void)printf("  %-10s %s\n", c->name, c->summary);
 		(void)printf("\n  virtscope COMMAND -h     teaches the command\n"
 			     "  virtscope --version      says which virtscope this is\n\n"
-			     "Exit status: 0 fine, 1 failed, 2 bad usage, 3 not permitted.\n");
+			     "Exit status: 0 fine, 1 failed, 2 bad usage or configuration, 3 not permitted.\n");
 		return;
 	}
-	(void)printf("usage: virtscope %s [OPTION]...\n\n%s\n\n%s\n\n", command->name,
-		     command->summary, command->details);
+	(void)printf("usage: virtscope %s [OPTION]...%s\n\n%s\n\n%s\n\n", command->name,
+		     find(command, "", 0, 0) ? " [FILE]" : "", command->summary, command->details);
 	for (size_t i = 0; i < OPTIONS; i++) {
 		const struct option *o = &options[i];
 		char left[48];
 
-		if (!(o->commands & command->bit))
+		if (!(o->commands & command->bit) || !o->help)
 			continue;
-		(void)snprintf(left, sizeof(left), "--%s%s%s", o->name, o->arg ? " " : "",
-			       o->arg ? o->arg : "");
+		(void)snprintf(left, sizeof(left), "%s%s%s%s", *o->name ? "--" : "", o->name,
+			       *o->name && o->arg ? " " : "", o->arg ? o->arg : "");
 		if (o->letter)
-			(void)printf("  -%c, %-20s %s\n", o->letter, left, o->help);
+			(void)printf("  -%c, %-20s %s", o->letter, left, o->help);
 		else
-			(void)printf("      %-20s %s\n", left, o->help);
+			(void)printf("      %-20s %s", left, o->help);
+		if (key_of(o) && command->bit == VS_CMD_RUN)
+			(void)printf(" [%s]", key_of(o));
+		(void)printf("\n");
 	}
 }

@@ -14,18 +14,37 @@
 
 enum vs_exit { VS_EXIT_OK = 0, VS_EXIT_FAILED = 1, VS_EXIT_USAGE = 2, VS_EXIT_PERMISSION = 3 };
 
+/* A flag that overrides a key of the configuration (config.h). */
+struct vs_override {
+	const char *key, *value;
+	bool append; /* to a list that an earlier flag began */
+};
+#define VS_OVERRIDE__N 128
+
 struct vs_options {
 	bool help, version;
 	bool json, histogram, standalone, require_bpf;
+	bool effective, print_defaults;
+	const char *config;  /* --config; NULL: VS_CONFIG_PATH if it is there */
+	const char *operand; /* what follows the options; NULL: nothing */
 	bool deep;
+	bool one_process;
+	const char *user; /* NULL: stay who we are */
 	double duration_s;
-	const char *events;
+	bool journal;
+	const char *events; /* NULL: to no file */
 	const char *control;
+	bool follow;
+	const char *vm, *type; /* NULL: any */
+	uint64_t since_seq;    /* 0: any */
+	uint32_t lines;	       /* 0: all, or as --follow has it */
 	int sample_n; /* 0: adapt */
 	int verbosity;
 	struct vs_live_options live;
 	struct vs_detect_options detect;
 	char forced_names[64][256];
+	uint32_t overrides_n;
+	struct vs_override overrides[VS_OVERRIDE__N]; /* of run */
 };
 
 struct vs_command {
@@ -51,8 +70,12 @@ void vs_options_help(const struct vs_command *command);
 
 int vs_cmd_report(const struct vs_options *options);
 int vs_cmd_run(const struct vs_options *options);
+int vs_cmd_events(const struct vs_options *options);
 int vs_cmd_doctor(const struct vs_options *options);
+int vs_cmd_check_config(const struct vs_options *options);
 
 #define VS_CMD_REPORT 1u
 #define VS_CMD_RUN    2u
 #define VS_CMD_DOCTOR 4u
+#define VS_CMD_EVENTS 8u
+#define VS_CMD_CHECK_CONFIG 16u

@@ -22,9 +22,16 @@ struct watch {
 	UT_hash_handle hh;
 };
 
+struct on_signal {
+	vs_loop_fn fn; /* NULL: ends the loop */
+	void *data;
+};
+
 struct vs_loop {
 	int epoll_fd;
 	int signal_fd;
+	sigset_t caught;
+	struct on_signal on_signal[32]; /* by number; the real-time ones are not for us */
 	int signal;
 	bool stop;
 	struct watch *watches; /* by fd */
@@ -121,6 +128,18 @@ void vs_loop_remove(struct vs_loop *loop, int fd)
 	loop->dead = w;
 }
 
+void vs_loop_want_write(struct vs_loop *loop, int fd, bool want)
+{
+	struct epoll_event ev = { .events = EPOLLIN | (want ? (uint32_t)EPOLLOUT : 0) };
+	struct watch *w;
+
+	HASH_FIND_INT(loop->watches, &fd, w);
+	if (!w)
+		return;
+	ev.data.ptr = w;
+	(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &ev);
+}
+
 int vs_loop_timer(struct vs_loop *loop, vs_loop_fn fn, void *data)
 {
 	vs_autoclose int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -163,26 +182,42 @@ static void on_signal(void *data, int fd)
 
 	if (read(fd, &si, sizeof(si)) != sizeof(si))
 		return;
+	if (si.ssi_signo < 32 && loop->on_signal[si.ssi_signo].fn) {
+		const struct on_signal *on = &loop->on_signal[si.ssi_signo];
+
+		on->fn(on->data, (int)si.ssi_signo);
+		return;
+	}
 	loop->signal = (int)si.ssi_signo;
 	loop->stop = true;
 }
 
 int vs_loop_catch_signals(struct vs_loop *loop)
 {
-	sigset_t set;
-	int r;
-
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	if (sigprocmask(SIG_BLOCK, &set, NULL))
+	(void)sigemptyset(&loop->caught);
+	(void)sigaddset(&loop->caught, SIGINT);
+	(void)sigaddset(&loop->caught, SIGTERM);
+	if (sigprocmask(SIG_BLOCK, &loop->caught, NULL))
 		return -errno;
-	loop->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	loop->signal_fd = signalfd(-1, &loop->caught, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (loop->signal_fd < 0)
 		return -errno;
-	r = vs_loop_add(loop, loop->signal_fd, on_signal, loop);
-	return r;
+	return vs_loop_add(loop, loop->signal_fd, on_signal, loop);
+}
+
+int vs_loop_on_signal(struct vs_loop *loop, int signal, vs_loop_fn fn, void *data)
+{
+	if (signal <= 0 || signal >= 32 || loop->signal_fd < 0)
+		return -EINVAL;
+	if (sigismember(&loop->caught, signal))
+		return -EBUSY;
+	(void)sigaddset(&loop->caught, signal);
+	loop->on_signal[signal] = (struct on_signal){ fn, data };
+	if (sigprocmask(SIG_BLOCK, &loop->caught, NULL) ||
+	    signalfd(loop->signal_fd, &loop->caught, 0) < 0)
+		return -errno;
+	return 0;
 }
 
 int vs_loop_run(struct vs_loop *loop)

@@ -1,11 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * control.h - the running daemon answers for reports; and there is only one.
+ * control.h - the running daemon answers for reports and events; and there is
+ * only one.
  *
- * A Unix socket. The client sends one line, {"request":"report","duration":S,"deep":B};
- * the daemon answers "ready\n" when it has begun to measure and, at the end, a
- * line "report\n" that carries a descriptor of a memory file with the JSON: a
- * client that reads slowly, or not at all, delays nobody.
+ * A Unix socket, for root and the group virtscope. The client sends one line:
+ *
+ * {"request":"report","duration":S,"deep":B}: the daemon answers "ready\n" when it
+ * has begun to measure and, at the end, a line "report\n" that carries a descriptor
+ * of a memory file with the JSON.
+ *
+ * {"request":"events","follow":B,"vm":NAME,"type":PATTERN,"since_seq":N,"last":N}, all
+ * but the first optional: the daemon writes the events that it remembers, a line
+ * each, oldest first; with "follow" also those to come, else it hangs up. "vm" is a
+ * name, "type" a pattern of fnmatch(3), "since_seq" leaves out numbers up to N, "last"
+ * all but the last N that match. {"skipped":N}, in place of an event, says that N
+ * events had gone from memory before they could be sent: asked for too late, or read
+ * too slowly; {"error":TEXT} that the request is refused.
+ *
+ * A client that reads slowly, or not at all, delays nobody: the memory file waits for
+ * it, and events are sent as the socket takes them.
  *
  * Layer:   serve
  * State:   struct vs_control
@@ -22,6 +35,7 @@
 #define VS_CONTROL_PATH VS_CONTROL_DIR "/control.sock"
 
 struct vs_control;
+struct vs_event_memory;
 
 /* One report asked for. begin() takes the older sample, finish() builds the
  * report (new reference, NULL on failure), cancel() forgets it. */
@@ -30,6 +44,7 @@ struct vs_control_ops {
 	json_t *(*finish)(void *data, void *request);
 	void (*cancel)(void *data, void *request);
 	void *data;
+	struct vs_event_memory *memory; /* borrowed; NULL: events are not answered for */
 };
 
 /**
@@ -45,16 +60,3 @@ int vs_control_lock(const char *path, pid_t *ret_pid);
 int vs_control_new(struct vs_loop *loop, const char *path, const struct vs_control_ops *ops,
 		   struct vs_control **ret);
 void vs_control_free(struct vs_control **control);
-
-/**
- * vs_control_ask() - let the running daemon measure.
- * @ready: called when it has begun; may be NULL
- * @stop_fd: when readable, the wait ends and the report so far is taken; or -1
- *
- * @deep: with a deep window
- *
- * Return: 0 with a new reference, -ENOENT when no daemon listens, or -errno.
- * Logs: all but -ENOENT. Blocks for @duration_s and a little.
- */
-int vs_control_ask(const char *path, double duration_s, bool deep, void (*ready)(void), int stop_fd,
-		   json_t **ret);

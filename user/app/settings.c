@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "app/settings.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A flag's path is meant from where the daemon was started, the file's is absolute. */
+static const char *from_here(const char *path, char *dst, size_t size)
+{
+	char here[PATH_MAX];
+
+	if (path[0] == '/' || !getcwd(here, sizeof(here)))
+		return path;
+	(void)snprintf(dst, size, "%s/%s", here, path);
+	return dst;
+}
+
+static int override_one(struct vs_config *c, const struct vs_override *o)
+{
+	char path[2 * PATH_MAX];
+
+	if (strcmp(o->key, "events.file.path") == 0) {
+		bool out = strcmp(o->value, "-") == 0;
+
+		(void)vs_config_set(c, "events.stdout", out ? "true" : "auto", false);
+		return vs_config_set(c, o->key, out ? "" : from_here(o->value, path, sizeof(path)),
+				     false);
+	}
+	if (strcmp(o->key, "control") == 0)
+		return vs_config_set(c, o->key, from_here(o->value, path, sizeof(path)), false);
+	return vs_config_set(c, o->key, o->value, o->append);
+}
+
+/* NULL: there is none, and none was asked for. */
+static const char *file_of(const struct vs_options *options)
+{
+	if (options->config)
+		return options->config;
+	/* One that is there but cannot be read is an error, not silence. */
+	return access(VS_CONFIG_PATH, F_OK) == 0 || errno != ENOENT ? VS_CONFIG_PATH : NULL;
+}
+
+int vs_settings_read(const struct vs_options *options, struct vs_config *ret)
+{
+	vs_autofree struct vs_config *c = malloc(sizeof(*c));
+	struct vs_config_problems problems = { 0 };
+	const char *file = file_of(options);
+	int r = 0;
+
+	if (!c)
+		return vs_fail(ENOMEM, "read the configuration: %s", strerror(ENOMEM));
+	if (file)
+		r = vs_config_read(file, c, &problems);
+	else
+		vs_config_defaults(c);
+	if (r && !problems.n)
+		vs_error("%s: %s", file, strerror(-r));
+	for (uint32_t i = 0; i < options->overrides_n && !r; i++) {
+		r = override_one(c, &options->overrides[i]);
+		if (r)
+			vs_error("run: '%s' is not possible for %s", options->overrides[i].value,
+				 options->overrides[i].key);
+	}
+	if (!r) {
+		r = vs_config_check_whole(c, NULL, &problems);
+		file = "flags";
+	}
+	vs_config_problems_log(file, &problems);
+	vs_config_problems_done(&problems);
+	if (!r)
+		*ret = *c;
+	return r;
+}
+
+bool vs_settings_stdout(const struct vs_config *c)
+{
+	if (strcmp(c->events.stdout_, "auto") == 0)
+		return !c->events.file.path[0] && !c->events.journal;
+	return strcmp(c->events.stdout_, "true") == 0;
+}
+
+void vs_settings_live(const struct vs_config *c, struct vs_options *options)
+{
+	struct vs_live_options *live = &options->live;
+
+	options->control = c->control;
+	options->sample_n = (int)strtol(c->probe.sample, NULL, 10); /* "auto": 0 */
+	live->sample_shift =
+		options->sample_n ? (uint8_t)__builtin_ctz((unsigned int)options->sample_n) : 255;
+	live->libvirt = c->libvirt.uri;
+	live->denied = 0;
+	for (uint32_t i = 0; i < c->probe.deny_n; i++)
+		live->denied |= 1u << vs_hook_parse(c->probe.deny[i]);
+	live->forced_n = 0;
+	for (uint32_t i = 0; i < c->probe.vms_n; i++) {
+		const char *eq = strrchr(c->probe.vms[i], '=');
+		char *name = options->forced_names[i];
+
+		memcpy(name, c->probe.vms[i], (size_t)(eq - c->probe.vms[i]));
+		name[eq - c->probe.vms[i]] = '\0';
+		live->forced[live->forced_n].name = name;
+		live->forced[live->forced_n++].pid = (uint32_t)strtoul(eq + 1, NULL, 10);
+	}
+}
+
+struct reload {
+	struct vs_config *now, *old;
+	uint32_t applied, postponed;
+};
+
+static void changed(void *data, const char *key, bool now)
+{
+	struct reload *r = data;
+
+	r->applied += now;
+	r->postponed += !now;
+	vs_info("%s: changed%s", key, now ? "" : ", takes effect after a restart");
+	if (!now)
+		vs_config_copy(r->now, r->old, key);
+}
+
+int vs_settings_reload(const struct vs_options *options, struct vs_config *c)
+{
+	vs_autofree struct vs_config *new = malloc(sizeof(*new));
+	vs_autofree struct vs_config *read = malloc(sizeof(*read));
+	struct reload reload = { .now = new, .old = c };
+	int r = new && read ? vs_settings_read(options, read) : -ENOMEM;
+
+	if (r) {
+		vs_error("reload: the settings stay as they were");
+		return r;
+	}
+	*new = *read;
+	vs_config_diff(c, read, changed, &reload);
+	vs_info("reloaded: %u keys changed, %u of them after a restart",
+		reload.applied + reload.postponed, reload.postponed);
+	*c = *new;
+	return 0;
+}

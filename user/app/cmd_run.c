@@ -54,11 +54,12 @@ static int split(const struct vs_options *o, struct vs_apart **ret)
 	struct vs_privilege_user user;
 	int r;
 
-	if (o->one_process || o->synthetic.vms)
+	if (o->one_process)
 		return 0;
 	if (o->user && (r = vs_privilege_find_user(o->user, &user)))
 		return r;
-	r = vs_apart_fork(&o->live, ret);
+	/* VMs that are made up need no privilege. */
+	r = o->synthetic.vms ? 0 : vs_apart_fork(&o->live, ret);
 	if (!r)
 		r = vs_privilege_drop(o->user ? &user : NULL, 0);
 	if (!r && (r = vs_privilege_deny_calls()))

@@ -7,7 +7,7 @@
  * never 0.
  *
  * Samples go from the probe process to the daemon as bytes: a new pointer, bool,
- * enum, count or text in here needs a line in source/wire.c or wire_read.c.
+ * enum, count or text in here needs a line in source/wire.c or wire_check.c.
  *
  * Layer:   model
  * State:   struct vs_sample, its owner's; its arrays keep their memory between

@@ -19,7 +19,13 @@ VS_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DVS_VERSION='"$(VERSION)"' $(WARN) \
 	     -Iuser -Ibpf -Ibuild/skel -fstack-protector-strong
 # WITH_LIBVIRT=0 leaves virtscope-libvirt out: VMs then have the names that /proc tells.
 WITH_LIBVIRT ?= 1
+# WITH_SYSTEMD=0 leaves libsystemd out: the service manager is then told nothing, and there is no journal.
+WITH_SYSTEMD ?= 1
 LDLIBS := -lbpf -lelf -lz -ljansson -lcyaml -lyaml -lm
+ifneq ($(WITH_SYSTEMD),0)
+VS_CFLAGS += -DVS_WITH_SYSTEMD
+LDLIBS += -lsystemd
+endif
 BPF_CFLAGS := -g -O2 -target bpf -D__TARGET_ARCH_$(ARCH) -Wall -Werror \
 	      -Wno-missing-declarations -Ivmlinux -Ibpf
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -52,12 +58,12 @@ FUZZ_OBJ := $(SRC:%.c=build/fuzz/obj/%.o)
 # Seconds for each target; crashes and the words learnt stay in build/fuzz/.
 FUZZ_S   ?= 20
 
-.PHONY: all help check test bench install clean harness lint fuzz
+.PHONY: all help check test bench clean harness lint fuzz
 .SECONDARY:
 all: build/virtscope $(LIBVIRT) ## build build/virtscope (default); WITH_LIBVIRT=0 without libvirt
 
 help: ## this text
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile tests/bench/bench.mk | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile dist/package.mk tests/bench/bench.mk | expand -t 20
 
 build/virtscope: $(OBJ)
 	$(call say,LINK,$@)
@@ -73,7 +79,7 @@ build/user/app/libvirt_main.o build/user/app/libvirt_words.o: VS_CFLAGS += $(she
 build/user/%.o: user/%.c | $(SKEL)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(VS_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(VS_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 build/bpf/%.bpf.o: bpf/%.bpf.c
 	$(call say,BPF,$<)
@@ -142,14 +148,9 @@ fuzz: $(FUZZ) ## fuzz each parser of foreign text for FUZZ_S seconds (20)
 test: ## everything: unit tests, then end to end on this kernel (root)
 	scripts/test
 
-install: all ## install below DESTDIR (PREFIX=/usr)
-	install -D -m 755 build/virtscope $(DESTDIR)$(PREFIX)/bin/virtscope
-	$(if $(LIBVIRT),install -D -m 755 $(LIBVIRT) $(DESTDIR)$(PREFIX)/libexec/virtscope-libvirt)
-	for f in README.md LICENSE $(wildcard docs/*.md docs/*.json); do \
-		install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/doc/virtscope/$${f##*/} || exit 1; done
-
 clean: ## remove what was built (keeps the guest kernel)
-	rm -rf build/user build/bpf build/skel build/san build/fuzz build/tests build/virtscope build/virtscope-libvirt
+	rm -rf build/user build/bpf build/skel build/san build/fuzz build/tests build/deb build/virtscope build/virtscope-libvirt
 
+include dist/package.mk
 -include tests/bench/bench.mk
 -include $(OBJ:.o=.d) $(LIBVIRT_OBJ:.o=.d) $(SAN_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(FUZZ:=.d) $(BPF_SRC:%.c=build/%.d) $(UNIT:=.d)

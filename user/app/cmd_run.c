@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cmd_run.c - the daemon: source -> events -> sink, and the control socket. */
 #include "app/daemon.h"
+#include "app/notify.h"
 #include "app/options.h"
 #include "app/permission.h"
 #include "base/clock.h"
@@ -51,7 +52,7 @@ static int split(const struct vs_options *o, struct vs_apart **ret)
 	struct vs_privilege_user user;
 	int r;
 
-	if (o->one_process)
+	if (o->one_process || o->synthetic.vms)
 		return 0;
 	if (o->user && (r = vs_privilege_find_user(o->user, &user)))
 		return r;
@@ -63,9 +64,19 @@ static int split(const struct vs_options *o, struct vs_apart **ret)
 	return r == -ENOSYS || r == -EINVAL ? 0 : r;
 }
 
-static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_options *o)
+static int open_source(struct vs_daemon *d, struct vs_apart **apart, const struct vs_options *o)
 {
 	const struct vs_source_listener listener = vs_daemon_listener(d);
+
+	if (o->synthetic.vms)
+		return vs_synthetic_source(&o->synthetic, &listener, &d->source);
+	if (*apart)
+		return vs_apart_start(apart, d->loop, &listener, &d->source);
+	return vs_local_new(d->loop, &o->live, &listener, &d->source);
+}
+
+static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_options *o)
+{
 	struct vs_control_ops control_ops = { .begin = begin_report,
 					      .finish = finish_report,
 					      .cancel = cancel_report,
@@ -80,13 +91,11 @@ static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_
 	}
 	if (vs_burst_new(&d->bursts) || vs_anomaly_new(&o->detect, &d->anomalies) ||
 	    vs_events_open(&d->events, seq_path) || vs_daemon_open_sinks(d, o) ||
-	    (o->synthetic.vms ? vs_synthetic_source(&o->synthetic, &listener, &d->source) :
-	     *apart	      ? vs_apart_start(apart, d->loop, &listener, &d->source) :
-				vs_local_new(d->loop, &o->live, &listener, &d->source)))
+	    open_source(d, apart, o))
 		return VS_EXIT_FAILED;
 	if (!o->synthetic.vms && !vs_tier_accepted(&d->source, o->require_bpf))
 		return VS_EXIT_PERMISSION;
-	if (vs_source_sample(&d->source, false, &d->sample))
+	if (vs_source_sample(&d->source, VS_LOOK_TICK, &d->sample))
 		return VS_EXIT_FAILED;
 	control_ops.memory = d->memory;
 	memcpy(d->lost_told, d->sample.self.lost, sizeof(d->lost_told));
@@ -107,7 +116,7 @@ int vs_cmd_run(const struct vs_options *o)
 
 	if (!o->synthetic.vms && !vs_permitted("run"))
 		return VS_EXIT_PERMISSION;
-	if (!o->synthetic.vms && split(o, &apart))
+	if (split(o, &apart))
 		return VS_EXIT_FAILED;
 	r = vs_control_lock(o->control, &other);
 	if (r == -EBUSY)
@@ -120,7 +129,10 @@ int vs_cmd_run(const struct vs_options *o)
 	if (r)
 		return r;
 	(void)fprintf(stderr, "virtscope: ready\n");
-	if (vs_loop_run(d.loop) || d.failed)
+	vs_notify_ready();
+	r = vs_loop_run(d.loop);
+	vs_notify_stopping();
+	if (r || d.failed)
 		return VS_EXIT_FAILED;
 	vs_info("ended by signal %d", vs_loop_signal(d.loop));
 	return VS_EXIT_OK;

@@ -40,6 +40,9 @@ struct vs_daemon {
 	uint64_t lost_told[VS_LOST__N];
 	uint64_t recursion_told, slots_told;
 	uint32_t ticks;
+	/* Until then each tick's sample has the threads; others' have them now and
+	 * then. To be moved on by who is asked for figures of threads. */
+	uint64_t threads_until_ns;
 	struct vs_pace pace; /* of them */
 	bool failed; /* the source is lost: the exit status says so */
 	struct utsname uts;

@@ -111,11 +111,13 @@ build/tests/harness/%: tests/harness/%.c $(wildcard tests/harness/pose/*.[ch])
 
 harness: $(HARNESS) ## build the test drivers
 
-lint: ## rules of the tree: layers, no version checks, tables of kernels
+lint: ## rules of the tree: layers, no version checks, tables of kernels and metrics
 	scripts/check-layers --self-test
 	scripts/check-layers
 	scripts/gen-kernels --self-test
 	scripts/gen-kernels --check
+	scripts/gen-metrics --self-test
+	scripts/gen-metrics --check
 	@! grep -rnE 'LINUX_VERSION_CODE|KERNEL_VERSION\(' bpf user || { echo "facts decide, not versions"; exit 1; }
 
 check: lint $(UNIT) ## unit tests: no root, no network

@@ -47,6 +47,7 @@ struct vs_options {
 	struct vs_detect_options detect;
 	struct vs_http_options http;
 	char forced_names[64][256];
+	struct vs_label_rules labels; /* what live.labels points to */
 	uint32_t overrides_n;
 	struct vs_override overrides[VS_OVERRIDE__N]; /* of run */
 };

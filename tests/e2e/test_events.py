@@ -322,11 +322,11 @@ def test_hostile_names_come_out_valid_and_steer_no_terminal(lab, daemon, kind):
 def test_text_has_colours_on_a_terminal_only(lab, daemon):
     ns = lab.netns()
     probe = daemon()
-    lab.vm(ns, ["t0"])
-    ns.ip("link", "set", "t0", "up")
+    vm = lab.vm(ns, ["t0"])
+    probe.event("vnic.attach", vm, SOON_S)
     ns.send("t0", 2000)     # nobody reads: a burst, a warning
-    wait_for("a burst", lambda: probe.events("drop.burst"), 2 * SOON_S)
-    plain = ask(probe, "--type", "drop.burst")
+    probe.event("drop.burst", vm, 2 * SOON_S)
+    plain = ask(probe, "--type", "drop.burst", "--vm", vm.name)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ warning drop\.burst {7}\S+ +[\d]+ packets lost at t0 \(rx.*\)\n",
                         plain.splitlines(True)[0]), plain
     on_terminal = sh("script", "-qec", f"{VIRTSCOPE} events --type drop.burst --control {probe.control}", "/dev/null",

@@ -66,7 +66,6 @@ static void count_later(struct member *m, bool at_end)
 		return;
 	begin_stretch(m);
 	m->why = m->error ? m->error : -EAGAIN;
-	m->written -= n;
 	m->lost += n;
 }
 

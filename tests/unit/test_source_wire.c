@@ -298,6 +298,8 @@ static void each_number_out_of_range_is_refused(void **state)
 		{ disk + offsetof(struct vs_disk_sample, info), 3 },
 		{ disk + offsetof(struct vs_disk_sample, op), VS_OP__N },
 		{ self + offsetof(struct vs_self_sample, programs_n), VS_PROGRAM__N + 1 },
+		{ self + offsetof(struct vs_self_sample, maps_n), VS_MAP__N + 1 },
+		{ self + offsetof(struct vs_self_sample, sinks_n), VS_SINK__N + 1 },
 		{ self + offsetof(struct vs_self_sample, probes_n), VS_PROBE__N + 1 },
 		{ self + offsetof(struct vs_self_sample, maps_n), VS_MAP__N + 1 },
 		{ self + offsetof(struct vs_self_sample, sinks_n), VS_SINK__N + 1 },

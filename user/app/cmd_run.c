@@ -4,6 +4,7 @@
 #include "app/notify.h"
 #include "app/options.h"
 #include "app/permission.h"
+#include "app/settings.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/privilege.h"
@@ -12,6 +13,7 @@
 #include "source/window.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 static void cancel_report(void *data, void *request)
@@ -25,9 +27,10 @@ static void cancel_report(void *data, void *request)
 static void *begin_report(void *data, bool deep)
 {
 	struct vs_daemon *d = data;
+	const struct vs_window_own own = { vs_daemon_fill_self, d };
 	struct vs_window *window = NULL;
 
-	return vs_window_open(&d->source, deep, &window) ? NULL : window;
+	return vs_window_open(&d->source, deep, &own, &window) ? NULL : window;
 }
 
 static json_t *finish_report(void *data, void *request)
@@ -81,38 +84,53 @@ static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_
 					      .finish = finish_report,
 					      .cancel = cancel_report,
 					      .data = d };
+	const struct vs_http_ops http_ops = { .begin = begin_report,
+					      .finish = finish_report,
+					      .cancel = cancel_report,
+					      .data = d };
 	char seq_path[256];
 
 	(void)uname(&d->uts);
 	(void)snprintf(seq_path, sizeof(seq_path), "%s.seq", o->control);
-	if (vs_loop_new(&d->loop) || vs_loop_catch_signals(d->loop)) {
+	if (vs_loop_new(&d->loop) || vs_loop_catch_signals(d->loop) ||
+	    vs_loop_on_signal(d->loop, SIGHUP, vs_daemon_reload, d)) {
 		vs_error("make the event loop: %s", strerror(errno));
 		return VS_EXIT_FAILED;
 	}
 	if (vs_burst_new(&d->bursts) || vs_anomaly_new(&o->detect, &d->anomalies) ||
-	    vs_events_open(&d->events, seq_path) || vs_daemon_open_sinks(d, o) ||
+	    vs_events_open(&d->events, seq_path) || vs_daemon_open_sinks(d, &d->settings->config) ||
 	    open_source(d, apart, o))
 		return VS_EXIT_FAILED;
 	if (!o->synthetic.vms && !vs_tier_accepted(&d->source, o->require_bpf))
 		return VS_EXIT_PERMISSION;
-	if (vs_source_sample(&d->source, false, &d->sample))
+	if (vs_source_sample(&d->source, VS_LOOK_TICK, &d->sample))
 		return VS_EXIT_FAILED;
 	control_ops.memory = d->memory;
 	memcpy(d->lost_told, d->sample.self.lost, sizeof(d->lost_told));
+	vs_pace_init(&d->pace, vs_clock_mono_ns(), VS_DAEMON_TICK_NS);
 	if (vs_loop_every(d->loop, VS_DAEMON_TICK_NS, vs_daemon_tick, d) < 0 ||
-	    vs_control_new(d->loop, o->control, &control_ops, &d->control))
+	    vs_control_new(d->loop, o->control, &control_ops, &d->control) ||
+	    vs_http_new(d->loop, &o->http, &http_ops, &d->http))
 		return VS_EXIT_FAILED;
+	vs_daemon_fill_self(d, &d->sample.self);
+	vs_http_tick(d->http, &d->sample);
 	return VS_EXIT_OK;
 }
 
-int vs_cmd_run(const struct vs_options *o)
+int vs_cmd_run(const struct vs_options *given)
 {
 	/* On the stack: its cleanup runs last, whatever way out is taken. */
 	__attribute__((cleanup(vs_daemon_done))) struct vs_daemon d = { .events.state_fd = -1 };
 	__attribute__((cleanup(vs_apart_free))) struct vs_apart *apart = NULL;
+	const struct vs_options *o;
 	pid_t other = 0;
 	int r;
 
+	if (vs_settings_open(given, &d.settings))
+		return VS_EXIT_USAGE;
+	o = &d.settings->now;
+	/* One that comes before the loop can serve it finds everything new anyway. */
+	(void)signal(SIGHUP, SIG_IGN);
 	if (!o->synthetic.vms && !vs_permitted("run"))
 		return VS_EXIT_PERMISSION;
 	if (split(o, &apart))

@@ -190,8 +190,8 @@ struct vs_sink_sample {
 
 #define VS_PROGRAM__N 48
 #define VS_PROBE__N   16
-#define VS_MAP__N     24
-#define VS_SINK__N    4
+#define VS_MAP__N     32
+#define VS_SINK__N    8
 
 struct vs_self_sample {
 	uint64_t cpu_ns;

@@ -8,10 +8,10 @@
 #include "discover/disks.h"
 #include "discover/netns.h"
 #include "probe/ksyms.h"
+#include "probe/rooms.h"
 #include "source/domains.h"
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <string.h>
 
@@ -42,13 +42,12 @@ struct vs_collect {
 	struct vs_ksyms *ksyms;
 	struct disk_entry *disks; /* by dev; never dropped, samples point here */
 	struct seen_entry *seen;
-	int cpus;
+	struct vs_self_reader own;
 	struct vs_drop_key *drop_keys;
 	uint64_t *drop_counts;
 	size_t drops_n;
 	struct vs_disk_key *disk_keys;
 	struct vs_disk_row *disk_rows;
-	uint64_t *per_cpu;
 	/* per vNIC slot: drops that the kernel counts too, since activation */
 	uint64_t (*explained)[2];
 	uint64_t *noop; /* per vNIC slot: refused by the noop qdisc */
@@ -66,15 +65,13 @@ int vs_collect_new(struct vs_inventory *inv, struct vs_kcaps *caps, const struct
 	c->caps = caps;
 	c->plan = plan;
 	c->vhost = vhost;
-	c->cpus = libbpf_num_possible_cpus();
 	c->drop_keys = calloc(VS_DROP__N, sizeof(*c->drop_keys));
 	c->drop_counts = calloc(VS_DROP__N, sizeof(*c->drop_counts));
 	c->disk_keys = calloc(BATCH, sizeof(*c->disk_keys));
 	c->disk_rows = calloc(BATCH, sizeof(*c->disk_rows));
-	c->per_cpu = calloc(c->cpus > 0 ? (size_t)c->cpus : 1, sizeof(*c->per_cpu));
 	c->explained = calloc(VS_VNIC__N, sizeof(*c->explained));
 	c->noop = calloc(VS_VNIC__N, sizeof(*c->noop));
-	if (!c->drop_keys || !c->drop_counts || !c->disk_keys || !c->disk_rows || !c->per_cpu ||
+	if (!c->drop_keys || !c->drop_counts || !c->disk_keys || !c->disk_rows ||
 	    !c->explained || !c->noop || vs_ksyms_new(&c->ksyms)) {
 		vs_collect_free(&c);
 		return -ENOMEM;
@@ -107,7 +104,7 @@ void vs_collect_free(struct vs_collect **collect)
 	free(c->drop_counts);
 	free(c->disk_keys);
 	free(c->disk_rows);
-	free(c->per_cpu);
+	vs_self_reader_done(&c->own);
 	free(c->explained);
 	free(c->noop);
 	free(c);
@@ -320,64 +317,57 @@ static void fill_from_link(struct vs_collect *c, const struct vs_vnic_entry *e,
 		}
 }
 
+/* Return: 0, 1 if the link could not be read, -ENOMEM. */
+static int fill_vnic(struct vs_collect *c, const struct vs_vnic_entry *e, uint32_t index,
+		     struct vs_netns_tour *tour, struct vs_sample *s)
+{
+	struct vs_vnic_sample *n = vs_sample_add_vnic(s);
+	struct vs_link_stats link;
+	int fd = c->inv->links_fd, r = 0;
+
+	if (!n)
+		return -ENOMEM;
+	n->uid = e->uid;
+	n->vm_uid = e->vm->uid;
+	memcpy(n->name, e->name, sizeof(n->name));
+	vs_domains_fill_vnic(e, n);
+	n->ifindex = e->id.ifindex;
+	n->attached = !e->gone_ns;
+	n->netns_inum = e->netns_inum;
+	n->index = index;
+	n->vhost_blind = e->vm->uses_vhost && !works(c, VS_PROBE_VHOST_WORKER);
+	if (e->slot)
+		fill_from_slot(c, e, n);
+	if (!e->host_netns) {
+		r = vs_netns_visit(tour, e->vm->pid, e->tun_fd, e->id.netns_cookie);
+		fd = tour->links_fd;
+	}
+	if (!r)
+		r = vs_links_stats(fd, e->id.ifindex, &link);
+	if (r)
+		return !e->gone_ns;
+	fill_from_link(c, e, &link, n);
+	return 0;
+}
+
 /* Return: 0, 1 if a link could not be read, -ENOMEM. */
 static int fill_vnics(struct vs_collect *c, struct vs_sample *s)
 {
+	struct vs_netns_tour tour = VS_NETNS_TOUR;
 	struct vs_vm_entry *vm, *tmp;
-	int missing = 0;
+	int missing = 0, r = 0;
 
 	HASH_ITER(hh, c->inv->vms, vm, tmp)
 	{
-		uint64_t there = 0; /* the namespace that we are visiting */
-		struct vs_netns_visit visit;
 		uint32_t index = 0;
-		int fd = -1;
 
-		for (struct vs_vnic_entry *e = vm->vnics; e; e = e->next) {
-			struct vs_vnic_sample *n = vs_sample_add_vnic(s);
-			struct vs_link_stats link;
-			int r;
-
-			if (!n)
-				return -ENOMEM;
-			n->uid = e->uid;
-			n->vm_uid = vm->uid;
-			memcpy(n->name, e->name, sizeof(n->name));
-			vs_domains_fill_vnic(e, n);
-			n->ifindex = e->id.ifindex;
-			n->attached = !e->gone_ns;
-			n->netns_inum = e->netns_inum;
-			n->index = index++;
-			n->vhost_blind = vm->uses_vhost && !works(c, VS_PROBE_VHOST_WORKER);
-			if (e->slot)
-				fill_from_slot(c, e, n);
-			if (!e->host_netns && there != e->id.netns_cookie) {
-				if (there) {
-					vs_cleanup_close(&fd);
-					fd = -1;
-					vs_netns_leave(&visit);
-					there = 0;
-				}
-				if (!vs_netns_enter(&visit, vm->pid, e->tun_fd, e->id.netns_cookie)) {
-					there = e->id.netns_cookie;
-					fd = vs_links_open();
-				}
-			}
-			if (e->host_netns)
-				r = vs_links_stats(c->inv->links_fd, e->id.ifindex, &link);
-			else
-				r = there ? vs_links_stats(fd, e->id.ifindex, &link) : -ENOENT;
-			if (r)
-				missing |= !e->gone_ns;
-			else
-				fill_from_link(c, e, &link, n);
-		}
-		if (there) {
-			vs_cleanup_close(&fd);
-			vs_netns_leave(&visit);
+		for (struct vs_vnic_entry *e = vm->vnics; e && r >= 0; e = e->next) {
+			r = fill_vnic(c, e, index++, &tour, s);
+			missing |= r > 0;
 		}
 	}
-	return missing;
+	vs_netns_return(&tour);
+	return r < 0 ? r : missing;
 }
 
 static struct disk_entry *disk_of(struct vs_collect *c, uint32_t dev)
@@ -491,36 +481,6 @@ static void tidy_seen(struct vs_collect *c, const struct vs_sample *s)
 	}
 }
 
-static void fill_self(struct vs_collect *c, struct vs_self_sample *self)
-{
-	const struct vs_maps *m = vs_loader_maps(c->inv->loader);
-	vs_autofclose FILE *f = fopen("/proc/self/statm", "re");
-	unsigned long pages = 0;
-
-	if (f && fscanf(f, "%*u %lu", &pages) == 1)
-		self->rss_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
-	self->cpu_ns = vs_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-	for (uint32_t i = 0; m->lost >= 0 && i < VS_LOST__N; i++) {
-		if (bpf_map_lookup_elem(m->lost, &i, c->per_cpu))
-			continue;
-		for (int cpu = 0; cpu < c->cpus; cpu++)
-			self->lost[i] += c->per_cpu[cpu];
-	}
-	self->lost[VS_LOST_RQ_AGED] += c->inv->rq_aged;
-	self->lost[VS_LOST_VHOST_AGED] += c->virtqs.wakes_aged;
-	self->slots_full = c->inv->slots_full;
-	self->programs_n = vs_loader_programs(c->inv->loader, self->programs, VS_PROGRAM__N);
-	self->programs_n += vs_vhost_probe_programs(c->vhost, self->programs + self->programs_n,
-						    VS_PROGRAM__N - self->programs_n);
-	for (int i = 0; i < VS_PROBE__COUNT; i++) {
-		struct vs_probe_state *p = &self->probes[self->probes_n++];
-
-		(void)snprintf(p->name, sizeof(p->name), "%s", c->plan->probes[i].name);
-		p->state = vs_state_name(c->plan->probes[i].state);
-		memcpy(p->reason, c->plan->probes[i].reason, sizeof(p->reason));
-	}
-}
-
 int vs_collect_fill(struct vs_collect *c, struct vs_sample *ret, vs_disk_seen_fn seen, void *data)
 {
 	int missing, r;
@@ -541,7 +501,10 @@ int vs_collect_fill(struct vs_collect *c, struct vs_sample *ret, vs_disk_seen_fn
 		r = vs_collect_vhost(c->inv, c->vhost, &c->virtqs, ret);
 	if (r)
 		return r;
-	fill_self(c, &ret->self);
+	vs_self_read(c->inv, c->plan, c->vhost, &c->own, ret);
+	ret->self.lost[VS_LOST_VHOST_AGED] += c->virtqs.wakes_aged;
+	vs_rooms_use(ret->self.maps, ret->self.maps_n, "vs_drop", c->drops_n);
+	vs_rooms_use(ret->self.maps, ret->self.maps_n, "vs_disk", ret->disks_n);
 	vs_sample_sort(ret);
 	tidy_seen(c, ret);
 	return missing;

@@ -10,6 +10,7 @@
 #include "detect/detect.h"
 #include "source/live.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 
 enum vs_exit { VS_EXIT_OK = 0, VS_EXIT_FAILED = 1, VS_EXIT_USAGE = 2, VS_EXIT_PERMISSION = 3 };
@@ -67,6 +68,10 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 
 /* Writes usage of one command, or of the program when @command is NULL. */
 void vs_options_help(const struct vs_command *command);
+
+/* Commands with their options, and the keys of the configuration: what man pages
+ * and completion are made from. New reference or NULL. */
+json_t *vs_options_json(void);
 
 int vs_cmd_report(const struct vs_options *options);
 int vs_cmd_run(const struct vs_options *options);

@@ -55,11 +55,11 @@ HARNESS  := $(patsubst tests/harness/%.c,build/tests/harness/%,$(wildcard tests/
 SAN_OBJ  := $(patsubst %.c,build/san/%.o,$(filter-out user/app/main.c,$(SRC)))
 
 FUZZ     := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
-FUZZ_OBJ := $(SRC:%.c=build/fuzz/obj/%.o)
+FUZZ_OBJ := $(SRC:%.c=build/fuzz/obj/%.o) $(XML_SAN_OBJ:build/san/%=build/fuzz/obj/%)
 # Seconds for each target; crashes and the words learnt stay in build/fuzz/.
 FUZZ_S   ?= 20
 
-.PHONY: all help check test bench clean harness lint fuzz
+.PHONY: all help check test bench clean harness lint generate fuzz
 .SECONDARY:
 all: build/virtscope $(LIBVIRT) ## build build/virtscope (default); WITH_LIBVIRT=0 without libvirt
 
@@ -74,7 +74,7 @@ build/virtscope-libvirt: $(LIBVIRT_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs libvirt) $(XML_LDLIBS)
 
-$(XML_SRC:%.c=build/%.o) $(XML_SRC:%.c=build/san/%.o): VS_CFLAGS += $(XML_CFLAGS)
+$(XML_SRC:%.c=build/%.o) $(XML_SRC:%.c=build/san/%.o) $(XML_SRC:%.c=build/fuzz/obj/%.o) build/fuzz/fuzz_domain_xml: VS_CFLAGS += $(XML_CFLAGS)
 build/user/app/libvirt_main.o build/user/app/libvirt_words.o: VS_CFLAGS += $(shell pkg-config --cflags libvirt)
 
 build/user/%.o: user/%.c | $(SKEL)
@@ -112,12 +112,24 @@ build/tests/harness/%: tests/harness/%.c $(wildcard tests/harness/pose/*.[ch])
 
 harness: $(HARNESS) ## build the test drivers
 
-lint: ## rules of the tree: layers, no version checks, tables of kernels
+lint: build/virtscope ## rules of the tree: layers, no version checks, tables of kernels, what is generated
 	scripts/check-layers --self-test
 	scripts/check-layers
 	scripts/gen-kernels --self-test
 	scripts/gen-kernels --check
+	scripts/gen-man --self-test
+	scripts/gen-man --check
+	scripts/gen-completion --check
+	@build/virtscope check-config --print-defaults | cmp - docs/virtscope.yaml || \
+		{ echo "docs/virtscope.yaml is out of date: make generate"; exit 1; }
+	build/virtscope check-config docs/virtscope.yaml
+	build/virtscope check-config dist/virtscope.yaml
 	@! grep -rnE 'LINUX_VERSION_CODE|KERNEL_VERSION\(' bpf user || { echo "facts decide, not versions"; exit 1; }
+
+generate: build/virtscope ## what is made from the tables of options and keys: man pages, completion, docs/virtscope.yaml
+	scripts/gen-man
+	scripts/gen-completion
+	build/virtscope check-config --print-defaults > docs/virtscope.yaml
 
 check: lint $(UNIT) ## unit tests: no root, no network
 	@fail=0; for t in $(UNIT); do \
@@ -136,15 +148,16 @@ build/fuzz/obj/user/app/main.o: VS_CFLAGS += -Dmain=vs_main -Wno-missing-prototy
 build/fuzz/%: tests/fuzz/%.c $(FUZZ_OBJ)
 	$(call say,FUZZ,$<)
 	$(Q)$(CLANG) $(VS_CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		-MMD -MP -MF $@.d -o $@ $< $(FUZZ_OBJ) $(LDLIBS)
+		-MMD -MP -MF $@.d -o $@ $< $(FUZZ_OBJ) $(LDLIBS) $(XML_LDLIBS)
 
 fuzz: $(FUZZ) ## fuzz each parser of foreign text for FUZZ_S seconds (20)
 	@for t in $(FUZZ); do \
-		name=$${t##*/}; learnt=build/fuzz/corpus/$$name; mkdir -p $$learnt; echo "== $$name"; \
-		$$t -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 \
-			-artifact_prefix=build/fuzz/$$name. $$learnt $(wildcard tests/fuzz/corpus/)$$name 2>build/fuzz/$$name.log || \
+		name=$${t##*/}; learnt=build/fuzz/corpus/$$name; seeds=tests/fuzz/corpus/$$name; mkdir -p $$learnt; \
+		echo "== $$name"; [ -d $$seeds ] || seeds=; \
+		$$t -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 \
+			-artifact_prefix=build/fuzz/$$name. $$learnt $$seeds > build/fuzz/$$name.log 2>&1 || \
 			{ tail -n 40 build/fuzz/$$name.log; exit 1; }; \
-		grep -E 'number_of_executed_units' build/fuzz/$$name.log; done
+		grep number_of_executed_units build/fuzz/$$name.log; done
 
 test: ## everything: unit tests, then end to end on this kernel (root)
 	scripts/test

@@ -205,6 +205,26 @@ static void libvirt_takes_a_uri_or_none(void **state)
 	BAD(run, "--libvirt", "");
 }
 
+static void synthetic_takes_a_number_and_a_seed(void **state)
+{
+	(void)state;
+	OK(run, "-e", "-");
+	assert_int_equal(o.synthetic.vms, 0);
+	OK(run, "--synthetic", "10");
+	assert_int_equal(o.synthetic.vms, 10);
+	assert_int_equal(o.synthetic.seed, 1);
+	OK(report, "--synthetic=4000,18446744073709551615");
+	assert_int_equal(o.synthetic.vms, 4000);
+	assert_true(o.synthetic.seed == UINT64_MAX);
+	BAD(run, "--synthetic", "0");
+	BAD(run, "--synthetic", "4001");
+	BAD(run, "--synthetic", "-1");
+	BAD(run, "--synthetic", "10,");
+	BAD(run, "--synthetic", "10;3");
+	BAD(run, "--synthetic", "10,3x");
+	BAD(run, "--synthetic", "10,18446744073709551616");
+}
+
 static void missing_value_is_refused(void **state)
 {
 	(void)state;
@@ -314,6 +334,7 @@ int main(void)
 		cmocka_unit_test(the_65th_vm_is_refused),
 		cmocka_unit_test(paths_must_not_be_empty),
 		cmocka_unit_test(libvirt_takes_a_uri_or_none),
+		cmocka_unit_test(synthetic_takes_a_number_and_a_seed),
 		cmocka_unit_test(missing_value_is_refused),
 		cmocka_unit_test(switch_takes_no_value),
 		cmocka_unit_test(unknown_words_are_refused),

@@ -91,12 +91,13 @@ static int measure(const struct vs_options *o)
 		vs_error("make the event loop: %s", strerror(errno));
 		return VS_EXIT_FAILED;
 	}
-	if (vs_local_new(s.loop, &o->live, NULL, &s.source))
+	if (o->synthetic.vms ? vs_synthetic_source(&o->synthetic, NULL, &s.source) :
+			       vs_local_new(s.loop, &o->live, NULL, &s.source))
 		return VS_EXIT_FAILED;
-	if (!vs_tier_accepted(&s.source, o->require_bpf))
+	if (!o->synthetic.vms && !vs_tier_accepted(&s.source, o->require_bpf))
 		return VS_EXIT_PERMISSION;
 	timer = vs_loop_timer(s.loop, on_end, s.loop);
-	if (timer < 0 || vs_window_open(&s.source, o->deep, &s.window))
+	if (timer < 0 || vs_window_open(&s.source, o->deep, NULL, &s.window))
 		return VS_EXIT_FAILED;
 	say_ready();
 	vs_loop_arm(timer, (uint64_t)(o->duration_s * 1e9));
@@ -142,12 +143,12 @@ int vs_cmd_report(const struct vs_options *o)
 {
 	/* What changes the probe cannot be asked of a daemon. */
 	bool own = o->standalone || o->live.libvirt || o->live.denied || o->live.forced_n || o->sample_n ||
-		   o->require_bpf;
+		   o->require_bpf || o->synthetic.vms;
 	int status = own ? -1 : ask_daemon(o);
 
 	if (status >= 0)
 		return status;
-	if (!vs_permitted("report"))
+	if (!o->synthetic.vms && !vs_permitted("report"))
 		return VS_EXIT_PERMISSION;
 	return measure(o);
 }

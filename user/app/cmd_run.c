@@ -27,9 +27,10 @@ static void cancel_report(void *data, void *request)
 static void *begin_report(void *data, bool deep)
 {
 	struct vs_daemon *d = data;
+	const struct vs_window_own own = { vs_daemon_fill_self, d };
 	struct vs_window *window = NULL;
 
-	return vs_window_open(&d->source, deep, &window) ? NULL : window;
+	return vs_window_open(&d->source, deep, &own, &window) ? NULL : window;
 }
 
 static json_t *finish_report(void *data, void *request)
@@ -57,7 +58,8 @@ static int split(const struct vs_options *o, struct vs_apart **ret)
 		return 0;
 	if (o->user && (r = vs_privilege_find_user(o->user, &user)))
 		return r;
-	r = vs_apart_fork(&o->live, ret);
+	/* VMs that are made up need no privilege. */
+	r = o->synthetic.vms ? 0 : vs_apart_fork(&o->live, ret);
 	if (!r)
 		r = vs_privilege_drop(o->user ? &user : NULL, 0);
 	if (!r && (r = vs_privilege_deny_calls()))
@@ -65,10 +67,24 @@ static int split(const struct vs_options *o, struct vs_apart **ret)
 	return r == -ENOSYS || r == -EINVAL ? 0 : r;
 }
 
-static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_options *o)
+static int open_source(struct vs_daemon *d, struct vs_apart **apart, const struct vs_options *o)
 {
 	const struct vs_source_listener listener = vs_daemon_listener(d);
+
+	if (o->synthetic.vms)
+		return vs_synthetic_source(&o->synthetic, &listener, &d->source);
+	if (*apart)
+		return vs_apart_start(apart, d->loop, &listener, &d->source);
+	return vs_local_new(d->loop, &o->live, &listener, &d->source);
+}
+
+static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_options *o)
+{
 	struct vs_control_ops control_ops = { .begin = begin_report,
+					      .finish = finish_report,
+					      .cancel = cancel_report,
+					      .data = d };
+	const struct vs_http_ops http_ops = { .begin = begin_report,
 					      .finish = finish_report,
 					      .cancel = cancel_report,
 					      .data = d };
@@ -83,18 +99,21 @@ static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_
 	}
 	if (vs_burst_new(&d->bursts) || vs_anomaly_new(&o->detect, &d->anomalies) ||
 	    vs_events_open(&d->events, seq_path) || vs_daemon_open_sinks(d, &d->settings->config) ||
-	    (*apart ? vs_apart_start(apart, d->loop, &listener, &d->source) :
-		      vs_local_new(d->loop, &o->live, &listener, &d->source)))
+	    open_source(d, apart, o))
 		return VS_EXIT_FAILED;
-	if (!vs_tier_accepted(&d->source, o->require_bpf))
+	if (!o->synthetic.vms && !vs_tier_accepted(&d->source, o->require_bpf))
 		return VS_EXIT_PERMISSION;
 	if (vs_source_sample(&d->source, false, &d->sample))
 		return VS_EXIT_FAILED;
 	control_ops.memory = d->memory;
 	memcpy(d->lost_told, d->sample.self.lost, sizeof(d->lost_told));
+	vs_pace_init(&d->pace, vs_clock_mono_ns(), VS_DAEMON_TICK_NS);
 	if (vs_loop_every(d->loop, VS_DAEMON_TICK_NS, vs_daemon_tick, d) < 0 ||
-	    vs_control_new(d->loop, o->control, &control_ops, &d->control))
+	    vs_control_new(d->loop, o->control, &control_ops, &d->control) ||
+	    vs_http_new(d->loop, &o->http, &http_ops, &d->http))
 		return VS_EXIT_FAILED;
+	vs_daemon_fill_self(d, &d->sample.self);
+	vs_http_tick(d->http, &d->sample);
 	return VS_EXIT_OK;
 }
 
@@ -112,9 +131,9 @@ int vs_cmd_run(const struct vs_options *given)
 	o = &d.settings->now;
 	/* One that comes before the loop can serve it finds everything new anyway. */
 	(void)signal(SIGHUP, SIG_IGN);
-	if (!vs_permitted("run"))
+	if (!o->synthetic.vms && !vs_permitted("run"))
 		return VS_EXIT_PERMISSION;
-	if (split(o, &apart))
+	if (!o->synthetic.vms && split(o, &apart))
 		return VS_EXIT_FAILED;
 	r = vs_control_lock(o->control, &other);
 	if (r == -EBUSY)

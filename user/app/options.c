@@ -170,6 +170,12 @@ static int set_control(struct vs_options *o, const char *v)
 	return *v ? 0 : -EINVAL;
 }
 
+static int set_metrics(struct vs_options *o, const char *v)
+{
+	o->http.listen = v;
+	return *v ? 0 : -EINVAL;
+}
+
 static int set_user(struct vs_options *o, const char *v)
 {
 	o->user = v;
@@ -209,6 +215,24 @@ static int set_libvirt(struct vs_options *o, const char *v)
 {
 	o->live.libvirt = v;
 	return *v ? 0 : -EINVAL;
+}
+
+static int set_synthetic(struct vs_options *o, const char *v)
+{
+	char *end;
+	unsigned long n = strtoul(v, &end, 10);
+
+	if (*v < '0' || *v > '9' || n < 1 || n > VS_SYNTHETIC_MAX)
+		return -EINVAL;
+	o->synthetic.vms = (uint32_t)n;
+	o->synthetic.seed = 1;
+	if (!*end)
+		return 0;
+	if (*end != ',' || end[1] < '0' || end[1] > '9')
+		return -EINVAL;
+	errno = 0;
+	o->synthetic.seed = strtoull(end + 1, &end, 10);
+	return *end || errno ? -EINVAL : 0;
 }
 
 static int set_vm(struct vs_options *o, const char *v)
@@ -268,6 +292,10 @@ const struct vs_option_row vs_option_rows[] = {
 	{ "journal", 0, NULL, VS_CMD_RUN, set_journal, "write events to systemd's journal", NULL },
 	{ "control", 0, "PATH", VS_CMD_RUN | VS_CMD_REPORT | VS_CMD_EVENTS, set_control,
 	  "the daemon's socket (default " VS_CONTROL_PATH ")", "a path" },
+	{ "metrics", 0, "ADDR:PORT", VS_CMD_RUN, set_metrics,
+	  "serve /metrics for Prometheus there, and the report as JSON, e.g. " VS_HTTP_LISTEN
+	  " (default: none)",
+	  "ADDR:PORT, [ADDR6]:PORT or none" },
 	{ "user", 0, "NAME", VS_CMD_RUN, set_user,
 	  "what serves the outside becomes this user (default: stays, without capabilities)",
 	  "a user's name" },
@@ -282,6 +310,9 @@ const struct vs_option_row vs_option_rows[] = {
 	{ "deny-hook", 0, "KIND", PROBING, set_deny,
 	  "do without tp_btf, raw_tp, iter, fentry, kprobe, sched or bpf, to see what the fallbacks give",
 	  "one of tp_btf, raw_tp, iter, fentry, kprobe, sched, bpf" },
+	{ "synthetic", 0, "N[,SEED]", VS_CMD_RUN | VS_CMD_REPORT, set_synthetic,
+	  "show N VMs that do not exist, with made-up figures, to try out what reads them; needs no root",
+	  "1 to 4000, and a seed if need be: 200,7" },
 	{ "require-bpf", 0, NULL, VS_CMD_RUN | VS_CMD_REPORT, set_require_bpf,
 	  "exit 3 where BPF cannot be used, instead of showing totals only", NULL },
 	{ "verbose", 'v', NULL, ALL | VS_CMD_CHECK_CONFIG, set_verbose, "say more on stderr", NULL },

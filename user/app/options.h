@@ -8,7 +8,9 @@
  */
 #pragma once
 #include "detect/detect.h"
+#include "serve/http.h"
 #include "source/live.h"
+#include "source/synthetic.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -40,10 +42,13 @@ struct vs_options {
 	uint64_t since_seq;    /* 0: any */
 	uint32_t lines;	       /* 0: all, or as --follow has it */
 	int sample_n; /* 0: adapt */
+	struct vs_synthetic_options synthetic; /* vms 0: the real ones */
 	int verbosity;
 	struct vs_live_options live;
 	struct vs_detect_options detect;
+	struct vs_http_options http;
 	char forced_names[64][256];
+	struct vs_label_rules labels; /* what live.labels points to */
 	uint32_t overrides_n;
 	struct vs_override overrides[VS_OVERRIDE__N]; /* of run */
 };

@@ -22,6 +22,7 @@ void vs_sample_clear(struct vs_sample *s)
 	s->vms_n = s->vnics_n = s->drops_n = s->disks_n = 0;
 	s->virtqs_n = s->threads_n = s->kvm_n = 0;
 	s->threads_ns = 0;
+	s->synthetic = false;
 	s->kvm_names = NULL;
 	memset(&s->self, 0, sizeof(s->self));
 }
@@ -224,7 +225,14 @@ static int order_kvm(const void *x, const void *y)
 
 static void sort(void *array, size_t n, size_t each, int (*order)(const void *, const void *))
 {
-	if (n)
+	const char *at = array;
+	size_t i = 1;
+
+	/* Mostly it is: the inventory's order is that of the uids. qsort() would ask
+	 * for memory to find that out. */
+	while (i < n && order(at + (i - 1) * each, at + i * each) <= 0)
+		i++;
+	if (i < n)
 		qsort(array, n, each, order);
 }
 

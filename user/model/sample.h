@@ -6,6 +6,9 @@
  * again, so two samples are matched by it. What could not be read is marked,
  * never 0.
  *
+ * Samples go from the probe process to the daemon as bytes: a new pointer, bool,
+ * enum, count or text in here needs a line in source/wire.c or wire_check.c.
+ *
  * Layer:   model
  * State:   struct vs_sample, its owner's; its arrays keep their memory between
  *          fills, so that a steady state allocates nothing
@@ -162,21 +165,52 @@ struct vs_probe_state {
 	char reason[160];
 };
 
+/* Room in a BPF map. */
+#define VS_MAP_UNCOUNTED UINT64_MAX
+struct vs_map_sample {
+	char name[16];
+	uint64_t used; /* entries; VS_MAP_UNCOUNTED: nobody counted them yet */
+	uint64_t max;
+	uint64_t bytes; /* of the kernel's memory, 0: not known */
+};
+
+/* How a daemon keeps time; see model/pace.h. All 0 where nothing ticks. */
+struct vs_pace_sample {
+	uint64_t ticks;
+	uint64_t missed; /* ticks that were never begun: the one before took too long */
+	struct vs_hist late; /* from due to begun */
+	struct vs_hist took; /* from begun to done */
+};
+
+/* What became of the events of one sink. */
+struct vs_sink_sample {
+	char name[16];
+	uint64_t written, lost;
+};
+
 #define VS_PROGRAM__N 48
 #define VS_PROBE__N   16
+#define VS_MAP__N     32
+#define VS_SINK__N    8
 
 struct vs_self_sample {
 	uint64_t cpu_ns;
 	uint64_t rss_bytes;
 	uint64_t lost[VS_LOST__N];
 	uint64_t slots_full; /* VMs or vNICs that got no slot */
-	uint32_t programs_n, probes_n;
+	uint64_t took_ns;    /* time that taking this sample took */
+	uint32_t programs_n, probes_n, maps_n, sinks_n;
 	struct vs_program_sample programs[VS_PROGRAM__N];
 	struct vs_probe_state probes[VS_PROBE__N];
+	struct vs_map_sample maps[VS_MAP__N];
+	/* The next two are filled by whoever has a rhythm and sinks: the daemon. */
+	struct vs_pace_sample pace;
+	struct vs_sink_sample sinks[VS_SINK__N];
 };
 
 struct vs_sample {
 	uint64_t mono_ns, wall_ns;
+	bool synthetic; /* made up: none of the VMs exists */
 	struct vs_vm_sample *vms;
 	struct vs_vnic_sample *vnics;
 	struct vs_drop_sample *drops;

@@ -24,14 +24,17 @@ _virtscope()
 		report:--libvirt) return ;;
 		report:--sample) return ;;
 		report:--deny-hook) words='tp_btf raw_tp iter fentry kprobe sched bpf' ;;
+		report:--synthetic) return ;;
 		run:--config|run:-c) files=1 ;;
 		run:--events|run:-e) files=1 ;;
 		run:--control) files=1 ;;
+		run:--metrics) return ;;
 		run:--user) return ;;
 		run:--vm) return ;;
 		run:--libvirt) return ;;
 		run:--sample) return ;;
 		run:--deny-hook) words='tp_btf raw_tp iter fentry kprobe sched bpf' ;;
+		run:--synthetic) return ;;
 		events:--vm) return ;;
 		events:--type) return ;;
 		events:--since) return ;;
@@ -39,8 +42,8 @@ _virtscope()
 		events:--control) files=1 ;;
 		doctor:--libvirt) return ;;
 		doctor:--deny-hook) words='tp_btf raw_tp iter fentry kprobe sched bpf' ;;
-		report:*) words='--duration --json --histogram --deep --standalone --control --vm --libvirt --sample --deny-hook --require-bpf --verbose --help' ;;
-		run:*) words='--config --events --journal --control --user --vm --libvirt --sample --deny-hook --require-bpf --verbose --help' ;;
+		report:*) words='--duration --json --histogram --deep --standalone --control --vm --libvirt --sample --deny-hook --synthetic --require-bpf --verbose --help' ;;
+		run:*) words='--config --events --journal --control --metrics --user --vm --libvirt --sample --deny-hook --synthetic --require-bpf --verbose --help' ;;
 		events:*) words='--follow --vm --type --since --lines --json --control --verbose --help' ;;
 		doctor:*) words='--json --libvirt --deny-hook --verbose --help' ;;
 		check-config:*) words='--json --effective --print-defaults --verbose --help'; [[ $cur == -* ]] || files=1 ;;

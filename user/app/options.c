@@ -326,7 +326,7 @@ static const struct {
 } overriding[] = {
 	{ "events", "events.file.path" }, { "control", "control" },	  { "vm", "probe.vms" },
 	{ "libvirt", "libvirt.uri" },	  { "sample", "probe.sample" },	  { "deny-hook", "probe.deny" },
-	{ "journal", "events.journal" },  { "user", "user" },
+	{ "journal", "events.journal" },  { "user", "user" },		  { "metrics", "metrics.listen" },
 };
 
 const char *vs_option_key(const struct vs_option_row *option)

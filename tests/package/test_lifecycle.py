@@ -68,7 +68,7 @@ def test_first_installation_starts_and_enables_the_unit(machine, service, before
 
 def test_daemon_is_virtscope_and_the_probe_is_root(machine, service):
     main = service.pid()
-    out = machine.sh("ps -eo pid=,user=,comm=")
+    out = machine.sh("ps -eo pid=,user:32=,comm=")
     who = {comm: (int(pid), user) for pid, user, comm in (line.split(None, 2) for line in out.splitlines()) if "virtscope" in comm}
     assert who["virtscope"] == (main, "virtscope")
     # Names of processes end after 15 characters.

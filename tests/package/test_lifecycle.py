@@ -80,7 +80,7 @@ def test_daemon_is_virtscope_and_the_probe_is_root(machine, service):
 def test_programs_are_loaded_within_the_sandbox(machine, service):
     report = json.loads(machine.sh("virtscope report --json -d 1"))
     assert report["running_as"] == "daemon"
-    assert report["probes"]["drops"]["state"] in ("active", "fallback")
+    assert report["probes"]["tap.drops"]["state"] in ("active", "fallback")
     # Addresses of kernel functions and other processes are seen as from outside of the sandbox.
     outside = json.loads(machine.sh("virtscope report --standalone --json -d 1"))
     assert {n: p["state"] for n, p in report["probes"].items()} == {n: p["state"] for n, p in outside["probes"].items()}

@@ -71,7 +71,7 @@ static int set_up(void **ret)
 	st.in.mono_ns = 1;
 	st.in.wall_ns = 2;
 	st.in.threads_ns = 3;
-	st.in.flush_blind = true;
+	st.in.flush_blind = st.in.synthetic = true;
 	st.in.kvm_names = &kvm_names;
 	self->cpu_ns = 4;
 	self->programs_n = VS_PROGRAM__N;
@@ -138,7 +138,7 @@ static void a_sample_arrives_as_it_was_sent(void **state)
 	walk(b);
 	assert_int_equal(b->vms_n, a->vms_n);
 	assert_int_equal(b->mono_ns + b->wall_ns + b->threads_ns, 1 + 2 + 3);
-	assert_true(b->flush_blind);
+	assert_true(b->flush_blind && b->synthetic);
 	for (size_t i = 0; i < a->vms_n; i++) {
 		struct vs_vm_sample vm = b->vms[i];
 
@@ -298,7 +298,11 @@ static void each_number_out_of_range_is_refused(void **state)
 		{ disk + offsetof(struct vs_disk_sample, info), 3 },
 		{ disk + offsetof(struct vs_disk_sample, op), VS_OP__N },
 		{ self + offsetof(struct vs_self_sample, programs_n), VS_PROGRAM__N + 1 },
+		{ self + offsetof(struct vs_self_sample, maps_n), VS_MAP__N + 1 },
+		{ self + offsetof(struct vs_self_sample, sinks_n), VS_SINK__N + 1 },
 		{ self + offsetof(struct vs_self_sample, probes_n), VS_PROBE__N + 1 },
+		{ self + offsetof(struct vs_self_sample, maps_n), VS_MAP__N + 1 },
+		{ self + offsetof(struct vs_self_sample, sinks_n), VS_SINK__N + 1 },
 		{ self + offsetof(struct vs_self_sample, probes[3].state), 250 },
 	};
 

@@ -360,10 +360,75 @@ static void an_unusual_state_and_a_disagreement_are_said(void **state)
 	free(text);
 }
 
+/* older and newer stay: they are big, and static. */
+static int forget_self(void **state)
+{
+	memset(&older.self, 0, sizeof(older.self));
+	memset(&newer.self, 0, sizeof(newer.self));
+	return done(state);
+}
+
+static void own_cost_and_losses_are_said_at_the_end(void **state)
+{
+	struct vs_self_sample *self = &newer.self;
+	const char *end;
+	char *text;
+
+	(void)state;
+	text = render(false, false);
+	assert_non_null(strstr(text, "lost: nothing"));
+	assert_null(strstr(text, "ticks")); /* of one that has none */
+	assert_null(strstr(text, "programs"));
+	free(text);
+	self->programs_n = 1;
+	(void)strcpy(self->programs[0].name, "vs_tap_free");
+	self->programs[0].run_time_ns = 20000000; /* in two seconds */
+	self->maps_n = 3;
+	self->maps[0] = (struct vs_map_sample){ "vs_drop", 100, 16384, 1000000 };
+	self->maps[1] = (struct vs_map_sample){ "vs_vnic", 1024, 4096, 2000000 };
+	self->maps[2] = (struct vs_map_sample){ "vs_rq", VS_MAP_UNCOUNTED, 1, 0 };
+	self->pace.ticks = 12;
+	self->pace.missed = 3;
+	self->pace.late.n[vs_hist_index(50000)] = 12;
+	self->pace.took.n[vs_hist_index(4000000)] = 12;
+	self->sinks_n = 1;
+	self->sinks[0] = (struct vs_sink_sample){ "file", 42, 7 };
+	self->lost[VS_LOST_RQ_AGED] = 5;
+	text = render(false, false);
+	end = line_with(text, "self  CPU");
+	assert_non_null(strstr(end, "programs 1.00 %"));
+	assert_non_null(strstr(end, "maps 3.0 MB (fullest vs_vnic, 25 %)"));
+	assert_non_null(strstr(end, "lost: rq_aged 5"));
+	end = line_with(text, "ticks");
+	assert_non_null(strstr(end, "ticks 12  missed 3"));
+	assert_non_null(strstr(end, "late p99 53 us"));
+	assert_non_null(strstr(end, "took p99 4."));
+	assert_non_null(strstr(end, "events to file 42, lost 7"));
+	free(text);
+}
+
+static void what_is_synthetic_is_said_before_anything_else(void **state)
+{
+	char *text = render(false, false), *at;
+
+	(void)state;
+	assert_null(strstr(text, "SYNTHETIC"));
+	free(text);
+	newer.synthetic = true;
+	text = render(false, false);
+	newer.synthetic = false;
+	at = strstr(text, "SYNTHETIC: these VMs do not exist");
+	assert_non_null(at);
+	assert_true(at == strchr(text, '\n') + 1);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(an_unusual_state_and_a_disagreement_are_said, done),
+		cmocka_unit_test_teardown(own_cost_and_losses_are_said_at_the_end, forget_self),
+		cmocka_unit_test_teardown(what_is_synthetic_is_said_before_anything_else, done),
 		cmocka_unit_test_teardown(report_without_vms_says_so, done),
 		cmocka_unit_test_teardown(what_is_null_is_a_dash, done),
 		cmocka_unit_test_teardown(measured_zero_is_a_zero_and_no_dash, done),

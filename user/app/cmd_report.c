@@ -97,7 +97,7 @@ static int measure(const struct vs_options *o)
 	if (!o->synthetic.vms && !vs_tier_accepted(&s.source, o->require_bpf))
 		return VS_EXIT_PERMISSION;
 	timer = vs_loop_timer(s.loop, on_end, s.loop);
-	if (timer < 0 || vs_window_open(&s.source, o->deep, &s.window))
+	if (timer < 0 || vs_window_open(&s.source, o->deep, NULL, &s.window))
 		return VS_EXIT_FAILED;
 	say_ready();
 	vs_loop_arm(timer, (uint64_t)(o->duration_s * 1e9));

@@ -27,9 +27,10 @@ static void cancel_report(void *data, void *request)
 static void *begin_report(void *data, bool deep)
 {
 	struct vs_daemon *d = data;
+	const struct vs_window_own own = { vs_daemon_fill_self, d };
 	struct vs_window *window = NULL;
 
-	return vs_window_open(&d->source, deep, &window) ? NULL : window;
+	return vs_window_open(&d->source, deep, &own, &window) ? NULL : window;
 }
 
 static json_t *finish_report(void *data, void *request)
@@ -53,11 +54,12 @@ static int split(const struct vs_options *o, struct vs_apart **ret)
 	struct vs_privilege_user user;
 	int r;
 
-	if (o->one_process || o->synthetic.vms)
+	if (o->one_process)
 		return 0;
 	if (o->user && (r = vs_privilege_find_user(o->user, &user)))
 		return r;
-	r = vs_apart_fork(&o->live, ret);
+	/* VMs that are made up need no privilege. */
+	r = o->synthetic.vms ? 0 : vs_apart_fork(&o->live, ret);
 	if (!r)
 		r = vs_privilege_drop(o->user ? &user : NULL, 0);
 	if (!r && (r = vs_privilege_deny_calls()))
@@ -82,6 +84,10 @@ static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_
 					      .finish = finish_report,
 					      .cancel = cancel_report,
 					      .data = d };
+	const struct vs_http_ops http_ops = { .begin = begin_report,
+					      .finish = finish_report,
+					      .cancel = cancel_report,
+					      .data = d };
 	char seq_path[256];
 
 	(void)uname(&d->uts);
@@ -101,9 +107,13 @@ static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_
 		return VS_EXIT_FAILED;
 	control_ops.memory = d->memory;
 	memcpy(d->lost_told, d->sample.self.lost, sizeof(d->lost_told));
+	vs_pace_init(&d->pace, vs_clock_mono_ns(), VS_DAEMON_TICK_NS);
 	if (vs_loop_every(d->loop, VS_DAEMON_TICK_NS, vs_daemon_tick, d) < 0 ||
-	    vs_control_new(d->loop, o->control, &control_ops, &d->control))
+	    vs_control_new(d->loop, o->control, &control_ops, &d->control) ||
+	    vs_http_new(d->loop, &o->http, &http_ops, &d->http))
 		return VS_EXIT_FAILED;
+	vs_daemon_fill_self(d, &d->sample.self);
+	vs_http_tick(d->http, &d->sample);
 	return VS_EXIT_OK;
 }
 
@@ -123,7 +133,7 @@ int vs_cmd_run(const struct vs_options *given)
 	(void)signal(SIGHUP, SIG_IGN);
 	if (!o->synthetic.vms && !vs_permitted("run"))
 		return VS_EXIT_PERMISSION;
-	if (split(o, &apart))
+	if (!o->synthetic.vms && split(o, &apart))
 		return VS_EXIT_FAILED;
 	r = vs_control_lock(o->control, &other);
 	if (r == -EBUSY)

@@ -126,7 +126,7 @@ const struct vs_config_key vs_config_keys[] = {
 		  "report. Nothing else of it is read." },
 	{ "libvirt.labels[].name", VS_CONFIG_FIELD, FIELD(libvirt.labels.rule, name), .min = 1,
 	  .ok = vs_label_name_ok,
-	  .allowed = "letters, digits and _, 32 at most, no digit first, no label of virtscope's own",
+	  .allowed = "letters, digits and _, 32 at most, no digit or __ first, no label of virtscope's own",
 	  .help = "The label's name." },
 	{ "libvirt.labels[].path", VS_CONFIG_FIELD, FIELD(libvirt.labels.rule, path), .min = 1,
 	  .ok = vs_label_path_ok,

@@ -128,24 +128,36 @@ struct vs_source_listener vs_daemon_listener(struct vs_daemon *d)
 	};
 }
 
-void vs_daemon_tick(void *daemon, int fd)
+static void tick(struct vs_daemon *d)
 {
-	struct vs_daemon *d = daemon;
-
-	(void)fd;
 	vs_sinks_tick(d->sinks, vs_clock_mono_ns(), vs_daemon_emit, d);
-	if (vs_source_sample(&d->source, false, &d->sample))
+	if (vs_source_sample(&d->source, vs_http_wants_whole(d->http), &d->sample)) {
+		vs_http_tick(d->http, NULL);
 		return;
+	}
 	vs_notify_alive((uint32_t)d->sample.vms_n);
+	vs_daemon_fill_self(d, &d->sample.self);
 	tell_held(d);
 	vs_burst_tick(d->bursts, &d->sample, on_burst_due, d);
 	vs_anomaly_tick(d->anomalies, &d->sample, on_anomaly, d);
 	if (++d->ticks % LOST_EVERY_TICKS == 0)
 		vs_daemon_tell_losses(d);
+	vs_http_tick(d->http, &d->sample);
+}
+
+void vs_daemon_tick(void *daemon, int fd)
+{
+	struct vs_daemon *d = daemon;
+
+	(void)fd;
+	vs_pace_begin(&d->pace, vs_clock_mono_ns());
+	tick(d);
+	vs_pace_end(&d->pace, vs_clock_mono_ns());
 }
 
 void vs_daemon_done(struct vs_daemon *d)
 {
+	vs_http_free(&d->http);
 	vs_control_free(&d->control);
 	vs_source_free(&d->source);
 	while (d->held) {

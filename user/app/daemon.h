@@ -14,8 +14,10 @@
 #include "detect/anomaly.h"
 #include "detect/burst.h"
 #include "model/event.h"
+#include "model/pace.h"
 #include "serve/control.h"
 #include "serve/event_memory.h"
+#include "serve/http.h"
 #include "sink/sinks.h"
 #include "source/source.h"
 
@@ -35,12 +37,14 @@ struct vs_daemon {
 	struct vs_burst_detector *bursts;
 	struct vs_anomaly_detector *anomalies;
 	struct vs_control *control;
+	struct vs_http *http; /* NULL: not served */
 	struct vs_sample sample; /* the last one, sorted */
 	struct vs_held_event *held; /* of VMs whose start was not told yet */
 	/* what self.lost has told of so far */
 	uint64_t lost_told[VS_LOST__N];
 	uint64_t recursion_told, slots_told;
 	uint32_t ticks;
+	struct vs_pace pace; /* of them */
 	bool failed; /* the source is lost: the exit status says so */
 	struct utsname uts;
 };
@@ -59,6 +63,10 @@ void vs_daemon_tell(struct vs_daemon *d, const struct vs_vm_sample *vm, const ch
 
 /* The listener of the source. @data is the struct vs_daemon. */
 struct vs_source_listener vs_daemon_listener(struct vs_daemon *d);
+
+/* Our rhythm and our sinks, into @self: see vs_window_own. @daemon is the struct
+ * vs_daemon (daemon_losses.c). */
+void vs_daemon_fill_self(void *daemon, struct vs_self_sample *self);
 
 /* A vs_loop_fn for the periodic timer. */
 void vs_daemon_tick(void *daemon, int fd);

@@ -36,3 +36,19 @@ void vs_daemon_tell_losses(struct vs_daemon *d)
 	tell_loss(d, "slots_full", "a VM or vNIC for which no slot was left", self->slots_full,
 		  &d->slots_told);
 }
+
+void vs_daemon_fill_self(void *daemon, struct vs_self_sample *self)
+{
+	const struct vs_daemon *d = daemon;
+	struct vs_sink_stats sink;
+
+	self->pace = d->pace.sample;
+	for (self->sinks_n = 0; self->sinks_n < VS_SINK__N &&
+				vs_sinks_get(d->sinks, self->sinks_n, &sink); self->sinks_n++) {
+		struct vs_sink_sample *s = &self->sinks[self->sinks_n];
+
+		(void)snprintf(s->name, sizeof(s->name), "%s", sink.name);
+		s->written = sink.written;
+		s->lost = sink.lost;
+	}
+}

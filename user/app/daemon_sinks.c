@@ -50,7 +50,7 @@ int vs_daemon_open_sinks(struct vs_daemon *d, const struct vs_config *c)
 {
 	int r = vs_sinks_new(&d->sinks);
 
-	if (!r)
+	if (!r && c->events.memory)
 		r = add_memory(d, c);
 	if (!r && c->events.file.path[0])
 		r = add_file(d, c->events.file.path, c);

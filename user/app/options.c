@@ -182,6 +182,12 @@ static int set_control(struct vs_options *o, const char *v)
 	return *v ? 0 : -EINVAL;
 }
 
+static int set_metrics(struct vs_options *o, const char *v)
+{
+	o->http.listen = v;
+	return *v ? 0 : -EINVAL;
+}
+
 static int set_user(struct vs_options *o, const char *v)
 {
 	o->user = v;
@@ -298,6 +304,10 @@ static const struct option options[] = {
 	{ "journal", 0, NULL, VS_CMD_RUN, set_journal, "write events to systemd's journal", NULL },
 	{ "control", 0, "PATH", VS_CMD_RUN | VS_CMD_REPORT | VS_CMD_EVENTS, set_control,
 	  "the daemon's socket (default " VS_CONTROL_PATH ")", "a path" },
+	{ "metrics", 0, "ADDR:PORT", VS_CMD_RUN, set_metrics,
+	  "serve /metrics for Prometheus there, and the report as JSON, e.g. " VS_HTTP_LISTEN
+	  " (default: none)",
+	  "ADDR:PORT, [ADDR6]:PORT or none" },
 	{ "user", 0, "NAME", VS_CMD_RUN, set_user,
 	  "what serves the outside becomes this user (default: stays, without capabilities)",
 	  "a user's name" },

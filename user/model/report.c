@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/histogram.h"
 #include "model/cpu.h"
+#include "model/report_self.h"
 #include "model/report_vhost.h"
 
 #include <math.h>
@@ -337,40 +338,6 @@ static json_t *vm(const struct vs_sample *a, const struct vs_sample *b, const st
 	return j;
 }
 
-static json_t *self(const struct vs_sample *a, const struct vs_sample *b)
-{
-	const struct vs_self_sample *n = &b->self, *o = &a->self;
-	json_t *lost = json_object(), *programs = json_object();
-	uint64_t wall = b->mono_ns - a->mono_ns, recursion = 0;
-
-	for (uint32_t i = 0; i < n->programs_n; i++) {
-		const struct vs_program_sample *p = &n->programs[i];
-		struct vs_program_sample was = { 0 };
-
-		for (uint32_t k = 0; k < o->programs_n; k++)
-			if (strcmp(o->programs[k].name, p->name) == 0)
-				was = o->programs[k];
-		/* attached anew since: another program of the same name */
-		if (p->run_cnt < was.run_cnt || p->recursion_misses < was.recursion_misses)
-			was = (struct vs_program_sample){ 0 };
-		recursion += p->recursion_misses - was.recursion_misses;
-		(void)json_object_set_new(
-			programs, p->name,
-			json_pack("{s:I,s:I,s:I}", "run_time_ns",
-				  (json_int_t)(p->run_time_ns - was.run_time_ns), "run_cnt",
-				  (json_int_t)(p->run_cnt - was.run_cnt), "recursion_misses",
-				  (json_int_t)(p->recursion_misses - was.recursion_misses)));
-	}
-	for (uint32_t i = 0; i < VS_LOST__N; i++)
-		(void)json_object_set_new(lost, vs_lost_name(i), count(n->lost[i] - o->lost[i]));
-	(void)json_object_set_new(lost, "recursion_misses", count(recursion));
-	(void)json_object_set_new(lost, "slots_full", count(n->slots_full - o->slots_full));
-	return json_pack("{s:o,s:I,s:o,s:o}", "cpu_ratio",
-			 wall ? json_real((double)(n->cpu_ns - o->cpu_ns) / (double)wall) :
-				json_null(),
-			 "rss_bytes", (json_int_t)n->rss_bytes, "lost", lost, "programs", programs);
-}
-
 json_t *vs_report_build(const struct vs_sample *older, const struct vs_sample *newer,
 			const struct vs_report_context *context)
 {
@@ -402,6 +369,6 @@ json_t *vs_report_build(const struct vs_sample *older, const struct vs_sample *n
 	(void)json_object_set_new(j, "unattributed",
 				  json_pack("{s:o,s:o}", "disks", disks(older, newer, 0), "drops",
 					    drops(older, newer, 0, -1, &unused)));
-	(void)json_object_set_new(j, "self", self(older, newer));
+	(void)json_object_set_new(j, "self", vs_report_self(older, newer));
 	return j;
 }

@@ -21,6 +21,9 @@ struct vs_report_context {
 	const char *running_as; /* "standalone" or "daemon" */
 };
 
+/* Microseconds to the nanosecond: %.17g would print noise. */
+json_t *vs_report_us(double ns);
+
 /* Percentiles, maximum, sum and buckets of @h into @into; null where empty. */
 void vs_report_set_distribution(json_t *into, const struct vs_hist *h);
 

@@ -7,16 +7,10 @@
  * Threads: any
  */
 #pragma once
-#include "model/sample.h"
+#include "model/report.h"
 
 #include <jansson.h>
 
 /* Rows of one vNIC, by queue, direction and tid. Return: an array, the caller's. */
 json_t *vs_report_vhost(const struct vs_sample *older, const struct vs_sample *newer,
 			uint64_t vnic_uid);
-
-/* Percentiles, sum and buckets of @h into @into, in microseconds; null where
- * nothing was seen (report.c). */
-void vs_report_set_distribution(json_t *into, const struct vs_hist *h);
-/* Microseconds to the nanosecond: %.17g would print noise (report.c). */
-json_t *vs_report_us(double ns);

@@ -7,7 +7,7 @@
  * never 0.
  *
  * Samples go from the probe process to the daemon as bytes: a new pointer, bool,
- * enum, count or text in here needs a line in source/wire.c or wire_read.c.
+ * enum, count or text in here needs a line in source/wire.c or wire_check.c.
  *
  * Layer:   model
  * State:   struct vs_sample, its owner's; its arrays keep their memory between
@@ -190,8 +190,8 @@ struct vs_sink_sample {
 
 #define VS_PROGRAM__N 48
 #define VS_PROBE__N   16
-#define VS_MAP__N     24
-#define VS_SINK__N    4
+#define VS_MAP__N     32
+#define VS_SINK__N    8
 
 struct vs_self_sample {
 	uint64_t cpu_ns;

@@ -8,10 +8,10 @@
 #include "discover/disks.h"
 #include "discover/netns.h"
 #include "probe/ksyms.h"
+#include "probe/rooms.h"
 #include "source/domains.h"
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <string.h>
 
@@ -42,13 +42,12 @@ struct vs_collect {
 	struct vs_ksyms *ksyms;
 	struct disk_entry *disks; /* by dev; never dropped, samples point here */
 	struct seen_entry *seen;
-	int cpus;
+	struct vs_own own;
 	struct vs_drop_key *drop_keys;
 	uint64_t *drop_counts;
 	size_t drops_n;
 	struct vs_disk_key *disk_keys;
 	struct vs_disk_row *disk_rows;
-	uint64_t *per_cpu;
 	/* per vNIC slot: drops that the kernel counts too, since activation */
 	uint64_t (*explained)[2];
 	uint64_t *noop; /* per vNIC slot: refused by the noop qdisc */
@@ -66,15 +65,13 @@ int vs_collect_new(struct vs_inventory *inv, struct vs_kcaps *caps, const struct
 	c->caps = caps;
 	c->plan = plan;
 	c->vhost = vhost;
-	c->cpus = libbpf_num_possible_cpus();
 	c->drop_keys = calloc(VS_DROP__N, sizeof(*c->drop_keys));
 	c->drop_counts = calloc(VS_DROP__N, sizeof(*c->drop_counts));
 	c->disk_keys = calloc(BATCH, sizeof(*c->disk_keys));
 	c->disk_rows = calloc(BATCH, sizeof(*c->disk_rows));
-	c->per_cpu = calloc(c->cpus > 0 ? (size_t)c->cpus : 1, sizeof(*c->per_cpu));
 	c->explained = calloc(VS_VNIC__N, sizeof(*c->explained));
 	c->noop = calloc(VS_VNIC__N, sizeof(*c->noop));
-	if (!c->drop_keys || !c->drop_counts || !c->disk_keys || !c->disk_rows || !c->per_cpu ||
+	if (!c->drop_keys || !c->drop_counts || !c->disk_keys || !c->disk_rows ||
 	    !c->explained || !c->noop || vs_ksyms_new(&c->ksyms)) {
 		vs_collect_free(&c);
 		return -ENOMEM;
@@ -107,7 +104,7 @@ void vs_collect_free(struct vs_collect **collect)
 	free(c->drop_counts);
 	free(c->disk_keys);
 	free(c->disk_rows);
-	free(c->per_cpu);
+	vs_own_done(&c->own);
 	free(c->explained);
 	free(c->noop);
 	free(c);
@@ -491,36 +488,6 @@ static void tidy_seen(struct vs_collect *c, const struct vs_sample *s)
 	}
 }
 
-static void fill_self(struct vs_collect *c, struct vs_self_sample *self)
-{
-	const struct vs_maps *m = vs_loader_maps(c->inv->loader);
-	vs_autofclose FILE *f = fopen("/proc/self/statm", "re");
-	unsigned long pages = 0;
-
-	if (f && fscanf(f, "%*u %lu", &pages) == 1)
-		self->rss_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
-	self->cpu_ns = vs_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-	for (uint32_t i = 0; m->lost >= 0 && i < VS_LOST__N; i++) {
-		if (bpf_map_lookup_elem(m->lost, &i, c->per_cpu))
-			continue;
-		for (int cpu = 0; cpu < c->cpus; cpu++)
-			self->lost[i] += c->per_cpu[cpu];
-	}
-	self->lost[VS_LOST_RQ_AGED] += c->inv->rq_aged;
-	self->lost[VS_LOST_VHOST_AGED] += c->virtqs.wakes_aged;
-	self->slots_full = c->inv->slots_full;
-	self->programs_n = vs_loader_programs(c->inv->loader, self->programs, VS_PROGRAM__N);
-	self->programs_n += vs_vhost_probe_programs(c->vhost, self->programs + self->programs_n,
-						    VS_PROGRAM__N - self->programs_n);
-	for (int i = 0; i < VS_PROBE__COUNT; i++) {
-		struct vs_probe_state *p = &self->probes[self->probes_n++];
-
-		(void)snprintf(p->name, sizeof(p->name), "%s", c->plan->probes[i].name);
-		p->state = vs_state_name(c->plan->probes[i].state);
-		memcpy(p->reason, c->plan->probes[i].reason, sizeof(p->reason));
-	}
-}
-
 int vs_collect_fill(struct vs_collect *c, struct vs_sample *ret, vs_disk_seen_fn seen, void *data)
 {
 	int missing, r;
@@ -541,7 +508,10 @@ int vs_collect_fill(struct vs_collect *c, struct vs_sample *ret, vs_disk_seen_fn
 		r = vs_collect_vhost(c->inv, c->vhost, &c->virtqs, ret);
 	if (r)
 		return r;
-	fill_self(c, &ret->self);
+	vs_collect_self(c->inv, c->plan, c->vhost, &c->own, ret);
+	ret->self.lost[VS_LOST_VHOST_AGED] += c->virtqs.wakes_aged;
+	vs_rooms_use(ret->self.maps, ret->self.maps_n, "vs_drop", c->drops_n);
+	vs_rooms_use(ret->self.maps, ret->self.maps_n, "vs_disk", ret->disks_n);
 	vs_sample_sort(ret);
 	tidy_seen(c, ret);
 	return missing;

@@ -88,6 +88,8 @@ struct vs_inventory {
 	uint64_t dirty_ns;	/* last release; 0: maps are tidy */
 	uint64_t aged_ns;	/* when the spilled requests were last looked through */
 	uint64_t rq_aged;	/* of them given up */
+	/* entries of the maps that nobody else counts, at that look */
+	uint64_t rq_spilled, devices, bursts;
 	int links_fd;		/* rtnetlink in our own namespace */
 	vs_change_fn changed;
 	void *data;

@@ -367,6 +367,7 @@ static void name_worker(struct vs_live *live, const struct vs_virtq_sample *v)
 static int sample(struct vs_live *live, bool whole, struct vs_sample *ret)
 {
 	int r = vs_collect_fill(live->collect, ret, live->ops.disk_seen, live->ops.data);
+	const uint64_t begin = ret->mono_ns;
 
 	vs_domains_fill_probe(live->domains, &ret->self);
 	for (size_t i = 0; r >= 0 && i < ret->virtqs_n; i++)
@@ -382,6 +383,7 @@ static int sample(struct vs_live *live, bool whole, struct vs_sample *ret)
 	if (r > 0)
 		want_rescan(live);
 	vs_inventory_tidy(&live->inv, ret->mono_ns);
+	ret->self.took_ns = vs_clock_mono_ns() - begin;
 	return r < 0 ? r : 0;
 }
 

@@ -4,7 +4,7 @@
 
 #include <bpf/bpf.h>
 
-#define RQ_LOOK_NS (60ull * 1000000000ull)
+#define LOOK_NS (60ull * 1000000000ull)
 
 /* Devices of nobody, and of vNICs that are gone. What is still in use is
  * learned anew at its next packet. */
@@ -62,6 +62,19 @@ static bool rq_is_stale(int map, uint64_t key, uint64_t now_ns)
 	       (int64_t)(now_ns - rq.start_ns) > (int64_t)VS_RQ_AGE_NS;
 }
 
+/* @map's keys are no longer than a burst's. */
+static uint64_t count_keys(int map, uint64_t limit)
+{
+	struct vs_burst_key key, next;
+	uint64_t n = 0;
+
+	while (map >= 0 && n < limit && !bpf_map_get_next_key(map, n ? &key : NULL, &next)) {
+		key = next;
+		n++;
+	}
+	return n;
+}
+
 static void age_requests(struct vs_inventory *inv, int map, uint64_t now_ns)
 {
 	uint64_t key = 0, next = 0;
@@ -71,6 +84,8 @@ static void age_requests(struct vs_inventory *inv, int map, uint64_t now_ns)
 		more = !bpf_map_get_next_key(map, first ? NULL : &key, &next);
 		if (!first && rq_is_stale(map, key, now_ns) && !bpf_map_delete_elem(map, &key))
 			inv->rq_aged++;
+		else
+			inv->rq_spilled += !first;
 		key = next;
 		first = false;
 	}
@@ -80,9 +95,13 @@ void vs_inventory_tidy(struct vs_inventory *inv, uint64_t now_ns)
 {
 	const struct vs_maps *m = vs_loader_maps(inv->loader);
 
-	if (m->rq_spill >= 0 && now_ns - inv->aged_ns >= RQ_LOOK_NS) {
+	if (now_ns - inv->aged_ns >= LOOK_NS) {
 		inv->aged_ns = now_ns;
-		age_requests(inv, m->rq_spill, now_ns);
+		inv->rq_spilled = 0;
+		if (m->rq_spill >= 0)
+			age_requests(inv, m->rq_spill, now_ns);
+		inv->devices = count_keys(m->dev, VS_DEV__N);
+		inv->bursts = count_keys(m->burst, VS_DROP__N);
 	}
 	if (!inv->dirty_ns || now_ns - inv->dirty_ns < VS_SLOT_REST_NS || m->dev < 0)
 		return;

@@ -6,12 +6,23 @@
 
 struct vs_window {
 	const struct vs_source *source;
+	struct vs_window_own own; /* fill NULL: nobody */
 	struct vs_sample before;
 	struct vs_deep_sample deep_before;
 	bool wants_deep, deep; /* asked for; to be had */
 };
 
-int vs_window_open(const struct vs_source *source, bool deep, struct vs_window **ret)
+static int look(struct vs_window *w, struct vs_sample *ret)
+{
+	int r = vs_source_sample(w->source, true, ret);
+
+	if (!r && w->own.fill)
+		w->own.fill(w->own.data, &ret->self);
+	return r;
+}
+
+int vs_window_open(const struct vs_source *source, bool deep, const struct vs_window_own *own,
+		   struct vs_window **ret)
 {
 	struct vs_window *w = calloc(1, sizeof(*w));
 	int r;
@@ -19,9 +30,11 @@ int vs_window_open(const struct vs_source *source, bool deep, struct vs_window *
 	if (!w)
 		return -ENOMEM;
 	w->source = source;
+	if (own)
+		w->own = *own;
 	w->wants_deep = deep;
 	vs_source_window_open(source);
-	r = vs_source_sample(source, true, &w->before);
+	r = look(w, &w->before);
 	if (r) {
 		vs_window_free(&w);
 		return r;
@@ -49,7 +62,7 @@ json_t *vs_window_report(struct vs_window *w, const struct vs_report_context *co
 	struct vs_sample after = { 0 };
 	json_t *report = NULL;
 
-	if (!vs_source_sample(w->source, true, &after))
+	if (!look(w, &after))
 		report = vs_report_build(&w->before, &after, context);
 	if (report && w->wants_deep)
 		(void)json_object_set_new(report, "deep", deep_part(w, &after));

@@ -320,16 +320,77 @@ static void vm(const struct term *t, const json_t *v, double seconds)
 		(void)fprintf(t->out, "  %sno disk requests seen yet%s\n", DIM, PLAIN);
 }
 
-static void self(const struct term *t, const json_t *s)
+/* BPF programs run on others' time; where the kernel measures it, how much. */
+static double programs_ratio(const json_t *programs, double seconds)
 {
+	double ns = 0;
+	const char *name;
+	const json_t *p;
+
+	json_object_foreach((json_t *)programs, name, p)
+		ns += (double)json_integer_value(at(p, "run_time_ns"));
+	return seconds > 0 ? ns / 1e9 / seconds : 0;
+}
+
+static void self_maps(const struct term *t, const json_t *maps)
+{
+	const char *name, *fullest = NULL;
+	double bytes = 0, most = -1;
+	char cell[CELL];
+	const json_t *m;
+
+	json_object_foreach((json_t *)maps, name, m)
+	{
+		double share = json_number_value(at(m, "used")) / json_number_value(at(m, "max"));
+
+		bytes += json_number_value(at(m, "bytes"));
+		if (!json_is_integer(at(m, "used")) || !(share > most))
+			continue;
+		most = share;
+		fullest = name;
+	}
+	if (json_object_size(maps))
+		(void)fprintf(t->out, "  maps %s", bytes > 0 ? scaled(bytes, "B", cell) : "-");
+	if (fullest)
+		(void)fprintf(t->out, " (fullest %s, %.0f %%)", fullest, most * 100);
+}
+
+static void self_ticks(const struct term *t, const json_t *s)
+{
+	const json_t *ticks = at(s, "ticks"), *sink;
+	char late[CELL], took[CELL];
+	const char *name;
+
+	if (!json_is_object(ticks))
+		return;
+	(void)fprintf(t->out, "      ticks %lld  missed %lld  late p99 %s  took p99 %s",
+		      (long long)json_integer_value(at(ticks, "count")),
+		      (long long)json_integer_value(at(ticks, "missed")),
+		      duration(at(at(ticks, "late_us"), "p99"), late),
+		      duration(at(at(ticks, "took_us"), "p99"), took));
+	json_object_foreach(at(s, "events"), name, sink)
+		(void)fprintf(t->out, "  events to %s %lld, lost %lld", name,
+			      (long long)json_integer_value(at(sink, "written")),
+			      (long long)json_integer_value(at(sink, "lost")));
+	(void)fputc('\n', t->out);
+}
+
+static void self(const struct term *t, const json_t *s, double seconds)
+{
+	double programs = programs_ratio(at(s, "programs"), seconds);
 	const json_t *n;
 	const char *reason;
 	bool any = false;
 	char rss[CELL];
 
-	(void)fprintf(t->out, "\n%sself%s  CPU %.2f %%  memory %s  lost:", BOLD, PLAIN,
-		      json_number_value(at(s, "cpu_ratio")) * 100,
+	(void)fprintf(t->out, "\n%sself%s  CPU %.2f %%", BOLD, PLAIN,
+		      json_number_value(at(s, "cpu_ratio")) * 100);
+	if (programs > 0)
+		(void)fprintf(t->out, "  programs %.2f %%", programs * 100);
+	(void)fprintf(t->out, "  memory %s",
 		      scaled((double)json_integer_value(at(s, "rss_bytes")), "B", rss));
+	self_maps(t, at(s, "maps"));
+	(void)fprintf(t->out, "  lost:");
 	json_object_foreach(at(s, "lost"), reason, n)
 	{
 		if (!json_integer_value(n))
@@ -338,6 +399,7 @@ static void self(const struct term *t, const json_t *s)
 		any = true;
 	}
 	(void)fprintf(t->out, "%s\n", any ? "" : " nothing");
+	self_ticks(t, s);
 }
 
 /*
@@ -406,7 +468,7 @@ void vs_term_report(FILE *out, const json_t *whole_report, const struct vs_term_
 		drops(t, at(none, "drops"), "  ");
 	}
 	vs_term_deep(out, at(report, "deep"), BOLD, PLAIN);
-	self(t, at(report, "self"));
+	self(t, at(report, "self"), seconds);
 	json_decref(report);
 }
 

@@ -19,7 +19,7 @@ VS_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DVS_VERSION='"$(VERSION)"' $(WARN) \
 	     -Iuser -Ibpf -Ibuild/skel -fstack-protector-strong
 # WITH_LIBVIRT=0 leaves virtscope-libvirt out: VMs then have the names that /proc tells.
 WITH_LIBVIRT ?= 1
-# WITH_SYSTEMD=0 leaves libsystemd out: the service manager is then told nothing, and there is no journal.
+# WITH_SYSTEMD=0 leaves libsystemd out: the service manager is then told nothing. The journal needs no library.
 WITH_SYSTEMD ?= 1
 LDLIBS := -lbpf -lelf -lz -ljansson -lcyaml -lyaml -lmicrohttpd -lm
 ifneq ($(WITH_SYSTEMD),0)
@@ -115,9 +115,11 @@ build/tests/harness/%: tests/harness/%.c $(wildcard tests/harness/pose/*.[ch])
 
 harness: $(HARNESS) ## build the test drivers
 
-lint: ## rules of the tree: layers, no version checks, tables of kernels, rules and dashboards
+lint: ## rules of the tree: layers, licence lines, no version checks, tables of kernels, rules and dashboards
 	scripts/check-layers --self-test
 	scripts/check-layers
+	scripts/check-spdx --self-test
+	scripts/check-spdx
 	scripts/gen-kernels --self-test
 	scripts/gen-kernels --check
 	scripts/gen-dashboards --self-test

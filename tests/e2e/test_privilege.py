@@ -7,11 +7,12 @@ import pwd
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
 from lab import wait_for
-from probe import Daemon, bpf_objects, children, status
+from probe import Daemon, bpf_ids, bpf_objects, children, status
 
 # linux/capability.h; docs/SECURITY.md says what for.
 KEPT = {"CAP_DAC_READ_SEARCH": 2, "CAP_NET_ADMIN": 12, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21,
@@ -61,9 +62,11 @@ def test_the_probe_process_keeps_what_it_needs_and_no_more(daemon):
     assert status(probe.probe_pid)["NoNewPrivs"] == "1"
 
 
-def test_the_process_that_asks_libvirt_holds_no_capability(daemon):
-    probe = daemon()
-    [agent], _ = wait_for("virtscope-libvirt", lambda: children(probe.probe_pid, "virtscope-libvi"), SOON_S)
+@pytest.mark.parametrize("of_daemon", [True, False], ids=["daemon", "standalone"])
+def test_the_process_that_asks_libvirt_holds_no_capability(daemon, look, of_daemon):
+    parent = daemon().probe_pid if of_daemon else look().pid
+    [agent], _ = wait_for("virtscope-libvirt", lambda: children(parent, "virtscope-libvi"), SOON_S)
+    time.sleep(0.2)     # it begins with all that its parent has
     found = capabilities(agent)
     assert not any(found[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")), found
     assert status(agent)["NoNewPrivs"] == "1"
@@ -135,7 +138,7 @@ def test_a_probe_process_that_hangs_is_noticed_and_goes_with_the_daemon(daemon):
     assert probe.wait(HUNG_S) == 1
     assert any("probe process does not answer" in line for line in probe.stderr), probe.stderr
     wait_for("the stopped process gone", lambda: not pathlib.Path(f"/proc/{held}").exists(), SOON_S)
-    wait_for("BPF objects gone", lambda: not set(bpf_objects()) & set(ours), SOON_S)
+    wait_for("BPF objects gone", lambda: not bpf_ids() & set(ours), SOON_S)
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["probe_runs", "probe_stopped"])
@@ -149,7 +152,7 @@ def test_kill_9_of_the_daemon_ends_the_probe_process_and_leaves_nothing_in_the_k
     probe.signal(signal.SIGKILL)
     probe.wait(SOON_S)
     wait_for("the probe process gone", lambda: not pathlib.Path(f"/proc/{held}").exists(), 2)
-    wait_for("BPF objects gone", lambda: not set(bpf_objects()) & set(ours), SOON_S)
+    wait_for("BPF objects gone", lambda: not bpf_ids() & set(ours), SOON_S)
 
 
 def test_a_signal_to_both_as_of_a_terminal_ends_both_cleanly(daemon):

@@ -174,4 +174,5 @@ void vs_daemon_done(struct vs_daemon *d)
 	vs_events_close(&d->events);
 	vs_sample_done(&d->sample);
 	vs_loop_free(&d->loop);
+	free(d->settings);
 }

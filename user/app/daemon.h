@@ -24,10 +24,12 @@
 #include <sys/utsname.h>
 
 struct vs_held_event;
-struct vs_options;
+struct vs_config;
+struct vs_settings;
 
 struct vs_daemon {
 	struct vs_loop *loop;
+	struct vs_settings *settings;
 	struct vs_source source;
 	struct vs_sinks *sinks;
 	struct vs_event_memory *memory; /* one of the sinks writes to it */
@@ -73,9 +75,15 @@ void vs_daemon_tick(void *daemon, int fd);
  * (daemon_losses.c). */
 void vs_daemon_tell_losses(struct vs_daemon *d);
 
-/* Opens the sinks that the options ask for, and the memory (daemon_sinks.c).
+/* Opens the sinks that the configuration asks for, and the memory (daemon_sinks.c).
  * Return: 0 or -errno. Logs: yes. */
-int vs_daemon_open_sinks(struct vs_daemon *d, const struct vs_options *o);
+int vs_daemon_open_sinks(struct vs_daemon *d, const struct vs_config *c);
+/* From the sinks of @old to those of @c, which afterwards says what is open. Logs: yes. */
+void vs_daemon_change_sinks(struct vs_daemon *d, const struct vs_config *old, struct vs_config *c);
+
+/* SIGHUP (daemon_reload.c): the configuration again, then files by their names. A
+ * vs_loop_fn. No sample is lost: the tick runs before or after, and late ticks sample, too. */
+void vs_daemon_reload(void *daemon, int signal);
 
 /* Frees everything, in order; sinks last but one, so that all is told. */
 void vs_daemon_done(struct vs_daemon *d);

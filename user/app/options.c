@@ -336,7 +336,7 @@ static const struct {
 } overriding[] = {
 	{ "events", "events.file.path" }, { "control", "control" },	  { "vm", "probe.vms" },
 	{ "libvirt", "libvirt.uri" },	  { "sample", "probe.sample" },	  { "deny-hook", "probe.deny" },
-	{ "journal", "events.journal" },
+	{ "journal", "events.journal" },  { "user", "user" },
 };
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -375,7 +375,8 @@ static int override(struct vs_options *o, const char *key, const char *value)
 		return -EINVAL;
 	for (uint32_t i = 0; i < o->overrides_n; i++)
 		append |= strcmp(o->overrides[i].key, key) == 0;
-	o->overrides[o->overrides_n++] = (struct vs_override){ key, value, append };
+	o->overrides[o->overrides_n++] =
+		(struct vs_override){ key, value ? value : "true", append };
 	return 0;
 }
 
@@ -386,7 +387,6 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 	ret->duration_s = 0;
 	ret->control = VS_CONTROL_PATH;
 	ret->live.sample_shift = 255;
-	ret->detect = (struct vs_detect_options)VS_DETECT_DEFAULTS;
 	for (int i = 0; i < argc; i++) {
 		const char *arg = argv[i], *value = NULL;
 		const struct option *o = NULL;
@@ -435,8 +435,6 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 			 command->name, ret->duration_s);
 		return -EINVAL;
 	}
-	if (!ret->events && !ret->journal)
-		ret->events = "-";
 	if (ret->duration_s == 0)
 		ret->duration_s = ret->deep ? 10 : 5;
 	return 0;

@@ -115,13 +115,15 @@ build/tests/harness/%: tests/harness/%.c $(wildcard tests/harness/pose/*.[ch])
 
 harness: $(HARNESS) ## build the test drivers
 
-lint: ## rules of the tree: layers, licence lines, no version checks, tables of kernels, rules and dashboards
+lint: ## rules of the tree: layers, licence lines, no version checks, tables of kernels and metrics, rules and dashboards
 	scripts/check-layers --self-test
 	scripts/check-layers
 	scripts/check-spdx --self-test
 	scripts/check-spdx
 	scripts/gen-kernels --self-test
 	scripts/gen-kernels --check
+	scripts/gen-metrics --self-test
+	scripts/gen-metrics --check
 	scripts/gen-dashboards --self-test
 	scripts/gen-dashboards --check
 	scripts/check-dist --self-test

@@ -90,6 +90,7 @@ struct vs_subject {
 	uint32_t pid;
 	char *name, *base, *label; /* "" as label: has none */
 	bool detail, folded;
+	uint32_t vcpus; /* threads that are, when they were read last */
 	uint32_t used, limit; /* series */
 	struct vs_device whole;
 	struct vs_device *devices;

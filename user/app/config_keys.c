@@ -72,7 +72,7 @@ static bool is_listen(const char *s)
 
 	if (strcmp(s, "none") == 0)
 		return true;
-	if (!colon || !is_number(colon + 1, 1, 65535))
+	if (!colon || !is_number(colon + 1, 0, 65535))
 		return false;
 	n = (size_t)(colon - s);
 	if (n > 2 && s[0] == '[' && s[n - 1] == ']' && n - 2 < sizeof(address)) {
@@ -170,7 +170,7 @@ const struct vs_config_key vs_config_keys[] = {
 	{ "metrics.listen", VS_CONFIG_TEXT, AT(metrics.listen), .min = 1, .ok = is_listen,
 	  .fallback = "127.0.0.1:9752",
 	  .allowed = "none, or ADDRESS:PORT (127.0.0.1:9752, [::1]:9752)",
-	  .help = "Where to listen. none: nowhere. An address that is not this host's own loopback "
+	  .help = "Where to listen; where there is no file, nowhere. An address that is not this host's own loopback "
 		  "needs tls_certificate, tls_key and token_file." },
 	{ "metrics.tls_certificate", VS_CONFIG_TEXT, AT(metrics.tls_certificate),
 	  .ok = is_path_or_empty, .fallback = "\"\"", .allowed = "an absolute path, or \"\" for none",
@@ -181,19 +181,20 @@ const struct vs_config_key vs_config_keys[] = {
 	{ "metrics.token_file", VS_CONFIG_TEXT, AT(metrics.token_file), .ok = is_path_or_empty,
 	  .fallback = "\"\"", .allowed = "an absolute path, or \"\" for none",
 	  .help = "A file whose first line is the bearer token that clients must show." },
-	{ "metrics.buckets", VS_CONFIG_NUMBERS, LIST(metrics.buckets), NOW, .min = 1e-6, .max = 60,
-	  .fallback = "[0.0001, 0.001, 0.01, 0.1, 1, 10]",
-	  .allowed = "a list of 1 to 32 numbers from 0.000001 to 60, each larger than the one before",
-	  .help = "Upper bounds of the histograms' buckets, in seconds." },
-	{ "metrics.series_per_vm", VS_CONFIG_COUNT, AT(metrics.series_per_vm), NOW, .min = 10,
-	  .max = 100000, .fallback = "150", .allowed = "a number from 10 to 100000",
+	{ "metrics.buckets", VS_CONFIG_NUMBERS, LIST(metrics.buckets), NOW, .min = 2e-6, .max = 60,
+	  .fallback = "[0.00002, 0.0001, 0.0005, 0.002, 0.01, 0.1, 1]",
+	  .allowed = "a list of 1 to 32 numbers from 0.000002 to 60, each larger than the one before",
+	  .help = "Upper bounds of the histograms' buckets, in seconds; each is moved to the nearest edge "
+		  "of the probe's own buckets, at most 6 % away." },
+	{ "metrics.series_per_vm", VS_CONFIG_COUNT, AT(metrics.series_per_vm), NOW, .min = 20,
+	  .max = 100000, .fallback = "150", .allowed = "a number from 20 to 100000",
 	  .help = "No VM has more series than this; the rest is folded into \"other\"." },
 	{ "metrics.vms", VS_CONFIG_COUNT, AT(metrics.vms), NOW, .min = 1, .max = 100000,
-	  .fallback = "1000", .allowed = "a number from 1 to 100000",
+	  .fallback = "500", .allowed = "a number from 1 to 100000",
 	  .help = "No more VMs have series of their own; the rest is folded into \"other\"." },
 	{ "metrics.detail", VS_CONFIG_TEXTS, LIST(metrics.detail), NOW, .min = 1, .fallback = "[]",
 	  .allowed = "a list of up to 64 names of VMs",
-	  .help = "VMs that are shown in full detail, whatever series that takes." },
+	  .help = "VMs that are shown in full detail, with ten times as many series; \"*\": all." },
 
 	{ "detect", VS_CONFIG_SECTION, .help = "When a VM behaves unlike itself: anomaly events." },
 	{ "detect.enabled", VS_CONFIG_BOOL, AT(detect.enabled), NOW, .fallback = "true",

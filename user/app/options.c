@@ -337,6 +337,7 @@ static const struct {
 	{ "events", "events.file.path" }, { "control", "control" },	  { "vm", "probe.vms" },
 	{ "libvirt", "libvirt.uri" },	  { "sample", "probe.sample" },	  { "deny-hook", "probe.deny" },
 	{ "journal", "events.journal" },  { "user", "user" },
+	{ "metrics", "metrics.listen" },
 };
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))

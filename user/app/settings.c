@@ -46,6 +46,14 @@ static const char *file_of(const struct vs_options *options)
 	return access(VS_CONFIG_PATH, F_OK) == 0 || errno != ENOENT ? VS_CONFIG_PATH : NULL;
 }
 
+/* Without a file several may run on one host, and all but one would not get the
+ * port; who wants it has a file, or a flag. */
+static void defaults(struct vs_config *c)
+{
+	vs_config_defaults(c);
+	(void)vs_config_set(c, "metrics.listen", "none", false);
+}
+
 static int read_all(const struct vs_options *options, struct vs_config *ret)
 {
 	vs_autofree struct vs_config *c = malloc(sizeof(*c));
@@ -58,7 +66,7 @@ static int read_all(const struct vs_options *options, struct vs_config *ret)
 	if (file)
 		r = vs_config_read(file, c, &problems);
 	else
-		vs_config_defaults(c);
+		defaults(c);
 	if (r && !problems.n)
 		vs_error("%s: %s", file, strerror(-r));
 	for (uint32_t i = 0; i < options->overrides_n && !r; i++) {
@@ -108,6 +116,25 @@ static void set_live(const struct vs_config *c, struct vs_options *o)
 	}
 }
 
+static void set_http(struct vs_settings *s)
+{
+	const struct vs_config *c = &s->config;
+	struct vs_http_options *o = &s->now.http;
+
+	o->listen = c->metrics.listen;
+	o->tls_certificate = c->metrics.tls_certificate[0] ? c->metrics.tls_certificate : NULL;
+	o->tls_key = c->metrics.tls_key[0] ? c->metrics.tls_key : NULL;
+	o->token_file = c->metrics.token_file[0] ? c->metrics.token_file : NULL;
+	o->exports = (struct vs_exports_options){ .buckets_n = c->metrics.buckets_n,
+						  .series_per_vm = c->metrics.series_per_vm,
+						  .vms = c->metrics.vms,
+						  .detail = s->detail,
+						  .detail_n = c->metrics.detail_n };
+	memcpy(o->exports.buckets, c->metrics.buckets, sizeof(o->exports.buckets));
+	for (uint32_t i = 0; i < c->metrics.detail_n; i++)
+		s->detail[i] = c->metrics.detail[i];
+}
+
 /* From the configuration to the options of the modules. */
 static void spread(struct vs_settings *s)
 {
@@ -121,6 +148,7 @@ static void spread(struct vs_settings *s)
 						    .hold_off_s = c->detect.hold_off_s,
 						    .accept_s = c->detect.accept_s };
 	set_live(c, &s->now);
+	set_http(s);
 }
 
 int vs_settings_open(const struct vs_options *given, struct vs_settings **ret)

@@ -30,7 +30,7 @@ def daemon(lab, scratch, *args, **metrics):
     config = scratch / "virtscope.yaml"
     config.write_text(yaml.safe_dump({"metrics": {"listen": f"127.0.0.1:{port}", **metrics},
                                       "libvirt": {"uri": "none"}}))
-    process = Daemon(scratch, "--config", config, "--metrics", f"127.0.0.1:{port}", *args)
+    process = Daemon(scratch, "--config", config, *args)
     lab.undo.callback(process.end)
     process.ready()
     process.port = port
@@ -65,6 +65,7 @@ def scraped_after(prometheus, instance, moment):
 def test_rules_are_valid_and_each_alert_fires_on_its_case_and_not_on_the_calm_one():
     folder = ROOT / "dist" / "prometheus"
     assert "SUCCESS" in sh("promtool", "check", "rules", folder / "virtscope.rules.yml")
+    assert "SUCCESS" in sh("promtool", "check", "config", folder / "prometheus.example.yml")
     tests = sorted((folder / "tests").glob("*.yml"))
     assert sh("promtool", "test", "rules", *tests).count("SUCCESS") == len(tests)
 

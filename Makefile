@@ -19,9 +19,9 @@ VS_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DVS_VERSION='"$(VERSION)"' $(WARN) \
 	     -Iuser -Ibpf -Ibuild/skel -fstack-protector-strong
 # WITH_LIBVIRT=0 leaves virtscope-libvirt out: VMs then have the names that /proc tells.
 WITH_LIBVIRT ?= 1
-# WITH_SYSTEMD=0 leaves libsystemd out: the service manager is then told nothing, and there is no journal.
+# WITH_SYSTEMD=0 leaves libsystemd out: the service manager is then told nothing. The journal needs no library.
 WITH_SYSTEMD ?= 1
-LDLIBS := -lbpf -lelf -lz -ljansson -lcyaml -lyaml -lm
+LDLIBS := -lbpf -lelf -lz -ljansson -lcyaml -lyaml -lmicrohttpd -lm
 ifneq ($(WITH_SYSTEMD),0)
 VS_CFLAGS += -DVS_WITH_SYSTEMD
 LDLIBS += -lsystemd
@@ -39,6 +39,7 @@ ifneq ($(WITH_LIBVIRT),0)
 LIBVIRT     := build/virtscope-libvirt
 LIBVIRT_OBJ := $(LIBVIRT_SRC:%.c=build/%.o) $(addprefix build/user/,base/text.o base/log.o base/privilege.o model/label.o)
 XML_SAN_OBJ := $(XML_SRC:%.c=build/san/%.o)
+XML_FUZZ_OBJ := $(XML_SRC:%.c=build/fuzz/obj/%.o)
 XML_CFLAGS   = $(shell pkg-config --cflags libxml-2.0)
 XML_LDLIBS   = $(shell pkg-config --libs libxml-2.0)
 endif
@@ -55,6 +56,9 @@ SAN_OBJ  := $(patsubst %.c,build/san/%.o,$(filter-out user/app/main.c,$(SRC)))
 
 FUZZ     := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_OBJ := $(SRC:%.c=build/fuzz/obj/%.o)
+ifeq ($(WITH_LIBVIRT),0)
+FUZZ     := $(filter-out build/fuzz/fuzz_domain_xml,$(FUZZ))
+endif
 # Seconds for each target; crashes and the words learnt stay in build/fuzz/.
 FUZZ_S   ?= 20
 
@@ -73,7 +77,7 @@ build/virtscope-libvirt: $(LIBVIRT_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs libvirt) $(XML_LDLIBS)
 
-$(XML_SRC:%.c=build/%.o) $(XML_SRC:%.c=build/san/%.o): VS_CFLAGS += $(XML_CFLAGS)
+$(XML_SRC:%.c=build/%.o) $(XML_SRC:%.c=build/san/%.o) $(XML_SRC:%.c=build/fuzz/obj/%.o): VS_CFLAGS += $(XML_CFLAGS)
 build/user/app/libvirt_main.o build/user/app/libvirt_words.o: VS_CFLAGS += $(shell pkg-config --cflags libvirt)
 
 build/user/%.o: user/%.c | $(SKEL)
@@ -111,11 +115,19 @@ build/tests/harness/%: tests/harness/%.c $(wildcard tests/harness/pose/*.[ch])
 
 harness: $(HARNESS) ## build the test drivers
 
-lint: ## rules of the tree: layers, no version checks, tables of kernels
+lint: ## rules of the tree: layers, licence lines, no version checks, tables of kernels and metrics, rules and dashboards
 	scripts/check-layers --self-test
 	scripts/check-layers
+	scripts/check-spdx --self-test
+	scripts/check-spdx
 	scripts/gen-kernels --self-test
 	scripts/gen-kernels --check
+	scripts/gen-metrics --self-test
+	scripts/gen-metrics --check
+	scripts/gen-dashboards --self-test
+	scripts/gen-dashboards --check
+	scripts/check-dist --self-test
+	scripts/check-dist
 	@! grep -rnE 'LINUX_VERSION_CODE|KERNEL_VERSION\(' bpf user || { echo "facts decide, not versions"; exit 1; }
 
 check: lint $(UNIT) ## unit tests: no root, no network
@@ -132,15 +144,16 @@ build/fuzz/obj/%.o: %.c | $(SKEL)
 # libFuzzer brings a main() of its own.
 build/fuzz/obj/user/app/main.o: VS_CFLAGS += -Dmain=vs_main -Wno-missing-prototypes
 
-build/fuzz/%: tests/fuzz/%.c $(FUZZ_OBJ)
+build/fuzz/%: tests/fuzz/%.c $(FUZZ_OBJ) $(XML_FUZZ_OBJ)
 	$(call say,FUZZ,$<)
 	$(Q)$(CLANG) $(VS_CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		-MMD -MP -MF $@.d -o $@ $< $(FUZZ_OBJ) $(LDLIBS)
+		-MMD -MP -MF $@.d -o $@ $< $(FUZZ_OBJ) $(XML_FUZZ_OBJ) $(LDLIBS) $(XML_LDLIBS)
 
 fuzz: $(FUZZ) ## fuzz each parser of foreign text for FUZZ_S seconds (20)
 	@for t in $(FUZZ); do \
 		name=$${t##*/}; learnt=build/fuzz/corpus/$$name; mkdir -p $$learnt; echo "== $$name"; \
-		$$t -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 \
+		dict=tests/fuzz/$$name.dict; [ -e $$dict ] && dict=-dict=$$dict || dict=; \
+		$$t -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 $$dict \
 			-artifact_prefix=build/fuzz/$$name. $$learnt $(wildcard tests/fuzz/corpus/)$$name 2>build/fuzz/$$name.log || \
 			{ tail -n 40 build/fuzz/$$name.log; exit 1; }; \
 		grep -E 'number_of_executed_units' build/fuzz/$$name.log; done

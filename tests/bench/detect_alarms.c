@@ -136,8 +136,8 @@ static unsigned int starts_of(const struct model *model, uint64_t seed, void *st
 		sum = 0;
 		vs_detector_ewma.judge(state, x, &verdict);
 		step = vs_stretch_value(&stretch, &o, form, &verdict, x, t * 1000000000ull, &cause);
-		if (stretch.learn)
-			vs_detector_ewma.learn(state, x);
+		if (stretch.has_lesson)
+			vs_detector_ewma.learn(state, stretch.lesson);
 		if (step == VS_STRETCH_STOP && cause == VS_STRETCH_ACCEPTED)
 			vs_detector_ewma.init(state, form->floor);
 		starts += step == VS_STRETCH_START;

@@ -212,21 +212,26 @@ def family(pid):
 
 
 def bpf_objects(pid=None):
-    """{(kind, id): name} of programs, maps and links named vs_*, of one owner or all."""
+    """{(kind, id): name} of programs, maps and links: of all those named vs_*, or those that one daemon holds.
+
+    Which these are is in its open files: not every bpftool knows owners, and one that does
+    knows none of an object that somebody else's program holds.
+    """
     found = {}
-    ours = set() if pid is None else set(family(pid))
     for kind in ("prog", "map", "link"):
+        ours = None if pid is None else _held(pid, f"{kind}_id:")
         for row in json.loads(sh("bpftool", "-j", kind, "show") or "[]"):
-            name = row.get("name", "")
-            owners = {p["pid"] for p in row.get("pids", [])}
-            if ours and owners and not ours & owners:
-                continue
             # A link has no name; its program has.
-            if kind == "link" and ours & owners:
-                name = "vs_link"
-            if name.startswith("vs_"):
+            name = "vs_link" if ours and kind == "link" else row.get("name", "")
+            if name.startswith("vs_") and (ours is None or row["id"] in ours):
                 found[(kind, row["id"])] = name
     return found
+
+
+def bpf_ids():
+    """{(kind, id)} of all programs, maps and links of the host, whoever has them."""
+    return {(kind, row["id"]) for kind in ("prog", "map", "link")
+            for row in json.loads(sh("bpftool", "-j", kind, "show") or "[]")}
 
 
 def _held(pid, key):

@@ -125,6 +125,16 @@ def test_labels_follow_the_metadata_while_the_domain_runs(libvirt, domain, probe
     wait_for("new label", lambda: ask(daemon).vm(vm)["labels"].get("nova_name") == 'mail & "co"', NOTICED_S)
 
 
+def test_labels_are_those_that_the_configuration_allows(libvirt, domain, probe, scratch):
+    config = scratch / "virtscope.yaml"
+    config.write_text("libvirt: {labels: [{name: flavor, path: instance/flavor/@name}]}\nmetrics: {listen: none}\n")
+    vm = domain(more="<metadata><n:instance xmlns:n='urn:nova'><n:name>secret</n:name>"
+                     "<n:flavor name='m1.small'/></n:instance></metadata>")
+    daemon = probe("--config", config)
+    named_by(daemon, vm, "libvirt", RESTORED_S)
+    assert ask(daemon).vm(vm)["labels"] == {"flavor": "m1.small"}
+
+
 def test_libvirt_none_leaves_it_to_proc(libvirt, domain):
     vm = domain(nics=[("vst-b", "52:54:00:aa:00:02")])
     report = look_once(libvirt, "--libvirt", "none", seconds=0.5)

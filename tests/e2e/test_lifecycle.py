@@ -6,7 +6,7 @@ import time
 import pytest
 
 from lab import wait_for
-from probe import bpf_objects, map_entries, map_rows, rows
+from probe import bpf_ids, bpf_objects, map_entries, map_rows, rows
 
 GONE_S = 5
 REST_S = 10     # a freed slot is not given out again for so long
@@ -24,7 +24,7 @@ def test_within_5_s_of_its_end_nothing_of_ours_is_in_the_kernel(lab, daemon, num
     probe.signal(number)
     status = probe.wait(GONE_S)
     assert status == (-number if number == signal.SIGKILL else 0), probe.stderr
-    wait_for("BPF objects gone", lambda: not set(bpf_objects()) & set(ours), GONE_S)
+    wait_for("BPF objects gone", lambda: not bpf_ids() & set(ours), GONE_S)
 
 
 def test_one_look_leaves_nothing_in_the_kernel(lab, look):
@@ -33,7 +33,7 @@ def test_one_look_leaves_nothing_in_the_kernel(lab, look):
     ours = bpf_objects(measure.pid)
     assert ours
     measure.finish()
-    wait_for("BPF objects gone", lambda: not set(bpf_objects()) & set(ours), GONE_S)
+    wait_for("BPF objects gone", lambda: not bpf_ids() & set(ours), GONE_S)
 
 
 @pytest.mark.parametrize("vm_first", [True, False], ids=["vm_before_probe", "probe_before_vm"])

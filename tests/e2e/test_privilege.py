@@ -7,11 +7,12 @@ import pwd
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
 from lab import wait_for
-from probe import Daemon, bpf_objects, children, status
+from probe import Daemon, bpf_ids, bpf_objects, children, status
 
 # linux/capability.h; docs/SECURITY.md says what for.
 KEPT = {"CAP_DAC_READ_SEARCH": 2, "CAP_NET_ADMIN": 12, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21,
@@ -61,21 +62,31 @@ def test_the_probe_process_keeps_what_it_needs_and_no_more(daemon):
     assert status(probe.probe_pid)["NoNewPrivs"] == "1"
 
 
-def test_the_process_that_asks_libvirt_holds_no_capability(daemon):
-    probe = daemon()
-    [agent], _ = wait_for("virtscope-libvirt", lambda: children(probe.probe_pid, "virtscope-libvi"), SOON_S)
+@pytest.mark.parametrize("of_daemon", [True, False], ids=["daemon", "standalone"])
+def test_the_process_that_asks_libvirt_holds_no_capability(daemon, look, of_daemon):
+    parent = daemon().probe_pid if of_daemon else look().pid
+    [agent], _ = wait_for("virtscope-libvirt", lambda: children(parent, "virtscope-libvi"), SOON_S)
+    time.sleep(0.2)     # it begins with all that its parent has
     found = capabilities(agent)
     assert not any(found[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")), found
     assert status(agent)["NoNewPrivs"] == "1"
 
 
-def test_nothing_reaches_the_probe_process_but_its_daemon(daemon):
-    probe = daemon()
-    names = [os.readlink(f) for f in pathlib.Path(f"/proc/{probe.probe_pid}/fd").iterdir()]
-    assert not [n for n in names if n.startswith("/") and n != "/dev/null" and "memfd:" not in n], names
-    # And the daemon has nothing of BPF.
-    names = [os.readlink(f) for f in pathlib.Path(f"/proc/{probe.pid}/fd").iterdir()]
-    assert not [n for n in names if "bpf" in n or "btf" in n], names
+def links(pid):
+    return {int(f.name): os.readlink(f) for f in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def test_the_probe_process_has_no_descriptor_but_its_own(daemon):
+    """Neither the daemon's output nor what the daemon was given; and the daemon nothing of BPF."""
+    given = "/proc/self/status"
+    probe = daemon(prefix=("/bin/bash", "-c", f'exec 9<{given}; exec "$@"', "bash"))
+    mine, its = links(probe.pid), links(probe.probe_pid)
+    assert mine[9].endswith("/status") and "pipe:" in mine[1]
+    assert its[0] == its[1] == "/dev/null"
+    others = [name for fd, name in its.items() if fd > 2]
+    assert not [n for n in others if n.startswith("/") and "memfd:" not in n and not n.startswith("/dev/null")], its
+    assert sum("pipe:" in n for n in others) == 1, its      # the one that ties it to the daemon
+    assert not [n for n in mine.values() if "bpf" in n or "btf" in n], mine
 
 
 def test_with_a_user_the_daemon_is_that_user_with_its_groups_only(lab, as_user):
@@ -135,7 +146,7 @@ def test_a_probe_process_that_hangs_is_noticed_and_goes_with_the_daemon(daemon):
     assert probe.wait(HUNG_S) == 1
     assert any("probe process does not answer" in line for line in probe.stderr), probe.stderr
     wait_for("the stopped process gone", lambda: not pathlib.Path(f"/proc/{held}").exists(), SOON_S)
-    wait_for("BPF objects gone", lambda: not set(bpf_objects()) & set(ours), SOON_S)
+    wait_for("BPF objects gone", lambda: not bpf_ids() & set(ours), SOON_S)
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["probe_runs", "probe_stopped"])
@@ -149,18 +160,20 @@ def test_kill_9_of_the_daemon_ends_the_probe_process_and_leaves_nothing_in_the_k
     probe.signal(signal.SIGKILL)
     probe.wait(SOON_S)
     wait_for("the probe process gone", lambda: not pathlib.Path(f"/proc/{held}").exists(), 2)
-    wait_for("BPF objects gone", lambda: not set(bpf_objects()) & set(ours), SOON_S)
+    wait_for("BPF objects gone", lambda: not bpf_ids() & set(ours), SOON_S)
 
 
-def test_a_signal_to_both_as_of_a_terminal_ends_both_cleanly(daemon):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["int", "term", "hup"])
+def test_a_signal_to_all_processes_is_the_daemons_to_obey(daemon, number):
     probe = daemon()
     held = probe.probe_pid
-    for pid in (held, probe.pid):   # the probe first: it must not act on it
-        os.kill(pid, signal.SIGINT)
+    os.kill(held, number)
+    time.sleep(0.5)
+    assert probe.process.poll() is None and pathlib.Path(f"/proc/{held}").exists()
+    probe.signal(signal.SIGINT)
     assert probe.wait(SOON_S) == 0, probe.stderr
     assert not pathlib.Path(f"/proc/{held}").exists()
-    os_error = [line for line in probe.stderr if "probe process" in line]
-    assert not os_error, os_error
+    assert not [line for line in probe.stderr if "probe process" in line], probe.stderr
 
 
 def test_the_cost_in_the_report_is_that_of_both_processes(daemon):

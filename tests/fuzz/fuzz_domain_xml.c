@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as libvirt's XML of a domain. To run, from the top of the repository:
- *
- *   clang -std=gnu17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \
- *         -Iuser -Ibpf $(pkg-config --cflags libxml-2.0) tests/fuzz/fuzz_domain_xml.c \
- *         user/discover/domain.c user/discover/domain_xml.c user/discover/domain_label.c \
- *         user/model/label.c user/base/text.c -ljansson -lxml2 -o build/fuzz_domain_xml
- *   build/fuzz_domain_xml -max_total_time=60 -max_len=8192 -dict=tests/fuzz/domain_xml.dict
+ * Any bytes as libvirt's XML of a domain. `make fuzz` runs it.
  *
  * Bytes alone seldom are XML with a domain in it, so they are also tried as what
  * stands in the metadata of one.

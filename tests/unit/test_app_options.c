@@ -8,6 +8,8 @@ static const struct vs_command report = { "report", VS_CMD_REPORT, "", "", NULL 
 static const struct vs_command run = { "run", VS_CMD_RUN, "", "", NULL };
 static const struct vs_command doctor = { "doctor", VS_CMD_DOCTOR, "", "", NULL };
 
+static const struct vs_command check_config = { "check-config", VS_CMD_CHECK_CONFIG, "", "", NULL };
+
 static struct vs_options o;
 
 static int parse_words(const struct vs_command *command, const char *const *words)
@@ -33,7 +35,7 @@ static void without_arguments_there_are_defaults(void **state)
 	(void)state;
 	assert_int_equal(parse_words(&report, &none), 0);
 	assert_true(o.duration_s == 5);
-	assert_string_equal(o.events, "-");
+	assert_int_equal(o.overrides_n, 0);
 	assert_string_equal(o.control, VS_CONTROL_PATH);
 	assert_int_equal(o.live.sample_shift, 255);
 	assert_int_equal(o.live.denied, 0);
@@ -267,6 +269,36 @@ static void options_of_another_command_are_refused(void **state)
 	BAD(doctor, "--standalone");
 }
 
+static void flags_of_run_override_keys_of_the_configuration(void **state)
+{
+	(void)state;
+	OK(run, "-e", "x", "--vm", "a=1", "--sample=8", "--vm", "b=2", "--journal", "-c", "/y");
+	assert_int_equal(o.overrides_n, 5);
+	assert_string_equal(o.overrides[0].key, "events.file.path");
+	assert_string_equal(o.overrides[0].value, "x");
+	assert_string_equal(o.overrides[1].key, "probe.vms");
+	assert_false(o.overrides[1].append);
+	assert_string_equal(o.overrides[3].value, "b=2");
+	assert_true(o.overrides[3].append);
+	assert_string_equal(o.overrides[4].key, "events.journal");
+	assert_string_equal(o.overrides[4].value, "true");
+	assert_string_equal(o.config, "/y");
+}
+
+static void only_check_config_takes_a_word_that_is_no_option(void **state)
+{
+	(void)state;
+	OK(check_config, "/x", "-j");
+	assert_string_equal(o.operand, "/x");
+	assert_true(o.json);
+	OK(check_config, "--effective");
+	assert_null(o.operand);
+	BAD(check_config, "/x", "/y");
+	BAD(check_config, "--=5");
+	BAD(check_config, "");
+	BAD(run, "/x");
+}
+
 static void refusal_says_something_on_stderr(void **state)
 {
 	char text[400] = "", *argv[] = { "--sample", "3" };
@@ -307,6 +339,8 @@ int main(void)
 		cmocka_unit_test(switch_takes_no_value),
 		cmocka_unit_test(unknown_words_are_refused),
 		cmocka_unit_test(options_of_another_command_are_refused),
+		cmocka_unit_test(flags_of_run_override_keys_of_the_configuration),
+		cmocka_unit_test(only_check_config_takes_a_word_that_is_no_option),
 		cmocka_unit_test(refusal_says_something_on_stderr),
 	};
 

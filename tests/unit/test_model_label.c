@@ -22,6 +22,25 @@ static void names_are_prometheus_names_and_none_of_ours(void **state)
 		assert_false(vs_label_name_ok(bad[i]));
 }
 
+/* Else a figure could not be joined with vm_info by the label. */
+static void labels_of_our_own_metrics_are_reserved(void **state)
+{
+	static const char *const ours[] = {
+#define COLLECTOR(id, labels, ...) labels,
+#include "model/metrics.def"
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(ours); i++) {
+		char copy[128], *rest = copy, *name;
+
+		(void)snprintf(copy, sizeof(copy), "%s", ours[i]);
+		while ((name = strsep(&rest, ",")))
+			if (*name && vs_label_name_ok(name))
+				fail_msg("%s is free", name);
+	}
+}
+
 static void paths_are_elements_and_at_most_one_attribute_at_the_end(void **state)
 {
 	static const char *const good[] = { "a", "a/b", "instance/owner/project", "a/@b", "a-b/c.d_9",
@@ -79,6 +98,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_are_prometheus_names_and_none_of_ours),
+		cmocka_unit_test(labels_of_our_own_metrics_are_reserved),
 		cmocka_unit_test(paths_are_elements_and_at_most_one_attribute_at_the_end),
 		cmocka_unit_test(a_rule_that_is_refused_leaves_the_list_as_it_was),
 		cmocka_unit_test(the_default_would_be_accepted_as_a_configuration),

@@ -32,6 +32,8 @@ static void fill_vm(struct vs_sample *s, uint64_t uid)
 				     .memory_used = 1ull << 40, .images_n = VS_IMAGE__N };
 	(void)snprintf(vm->name, sizeof(vm->name), "vm \"%d\"\n", (int)uid);
 	memcpy(vm->images[7].path, "/last", 6);
+	vm->labels_n = VS_LABEL__N;
+	memcpy(vm->labels[VS_LABEL__N - 1].value, "x", 2);
 	*n = (struct vs_vnic_sample){ .uid = uid * 10, .vm_uid = uid, .name = "tap-is-15-chars",
 				      .has_link = true, .packets = { UINT64_MAX, 7 },
 				      .unexplained = { -3, INT64_MIN } };
@@ -69,7 +71,7 @@ static int set_up(void **ret)
 	st.in.mono_ns = 1;
 	st.in.wall_ns = 2;
 	st.in.threads_ns = 3;
-	st.in.flush_blind = true;
+	st.in.flush_blind = st.in.synthetic = true;
 	st.in.kvm_names = &kvm_names;
 	self->cpu_ns = 4;
 	self->programs_n = VS_PROGRAM__N;
@@ -105,6 +107,8 @@ static void walk(const struct vs_sample *s)
 		sum += strlen(s->vms[i].name) + strlen(s->vms[i].source) + s->vms[i].ended;
 		for (uint32_t k = 0; k < s->vms[i].images_n; k++)
 			sum += strlen(s->vms[i].images[k].path);
+		for (uint32_t k = 0; k < s->vms[i].labels_n; k++)
+			sum += strlen(s->vms[i].labels[k].value);
 	}
 	for (size_t i = 0; i < s->vnics_n; i++)
 		sum += strlen(s->vnics[i].name) + s->vnics[i].has_link + s->vnics[i].attached;
@@ -134,7 +138,7 @@ static void a_sample_arrives_as_it_was_sent(void **state)
 	walk(b);
 	assert_int_equal(b->vms_n, a->vms_n);
 	assert_int_equal(b->mono_ns + b->wall_ns + b->threads_ns, 1 + 2 + 3);
-	assert_true(b->flush_blind);
+	assert_true(b->flush_blind && b->synthetic);
 	for (size_t i = 0; i < a->vms_n; i++) {
 		struct vs_vm_sample vm = b->vms[i];
 
@@ -280,6 +284,7 @@ static void each_number_out_of_range_is_refused(void **state)
 		{ offsetof(struct vs_wire_header, n) + 7, 0x80 },
 		{ offsetof(struct vs_wire_header, has_kvm_names), 2 },
 		{ vms + offsetof(struct vs_vm_sample, images_n), VS_IMAGE__N + 1 },
+		{ vms + offsetof(struct vs_vm_sample, labels_n), VS_LABEL__N + 1 },
 		{ vms + offsetof(struct vs_vm_sample, ended), 2 },
 		{ vms + offsetof(struct vs_vm_sample, source), 0 },
 		{ vms + offsetof(struct vs_vm_sample, source), 200 },
@@ -296,6 +301,8 @@ static void each_number_out_of_range_is_refused(void **state)
 		{ self + offsetof(struct vs_self_sample, maps_n), VS_MAP__N + 1 },
 		{ self + offsetof(struct vs_self_sample, sinks_n), VS_SINK__N + 1 },
 		{ self + offsetof(struct vs_self_sample, probes_n), VS_PROBE__N + 1 },
+		{ self + offsetof(struct vs_self_sample, maps_n), VS_MAP__N + 1 },
+		{ self + offsetof(struct vs_self_sample, sinks_n), VS_SINK__N + 1 },
 		{ self + offsetof(struct vs_self_sample, probes[3].state), 250 },
 	};
 

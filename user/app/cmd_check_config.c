@@ -3,7 +3,6 @@
 #include "app/config.h"
 #include "app/options.h"
 #include "base/cleanup.h"
-#include "base/log.h"
 
 #include <errno.h>
 #include <string.h>
@@ -58,7 +57,7 @@ int vs_cmd_check_config(const struct vs_options *options)
 	if (options->json) {
 		say_json(file, r ? NULL : c, &problems);
 	} else if (r) {
-		vs_config_problems_log(file, &problems);
+		vs_config_problems_tell(file, "", &problems); /* FILE:LINE: first, for editors */
 	} else {
 		if (file)
 			(void)printf(options->effective ? "# %s: fine\n" : "%s: fine\n", file);

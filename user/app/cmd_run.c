@@ -4,6 +4,7 @@
 #include "app/notify.h"
 #include "app/options.h"
 #include "app/permission.h"
+#include "app/settings.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/privilege.h"
@@ -12,6 +13,7 @@
 #include "source/window.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 static void cancel_report(void *data, void *request)
@@ -52,11 +54,12 @@ static int split(const struct vs_options *o, struct vs_apart **ret)
 	struct vs_privilege_user user;
 	int r;
 
-	if (o->one_process || o->synthetic.vms)
+	if (o->one_process)
 		return 0;
 	if (o->user && (r = vs_privilege_find_user(o->user, &user)))
 		return r;
-	r = vs_apart_fork(&o->live, ret);
+	/* VMs that are made up need no privilege. */
+	r = o->synthetic.vms ? 0 : vs_apart_fork(&o->live, ret);
 	if (!r)
 		r = vs_privilege_drop(o->user ? &user : NULL, 0);
 	if (!r && (r = vs_privilege_deny_calls()))
@@ -81,16 +84,21 @@ static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_
 					      .finish = finish_report,
 					      .cancel = cancel_report,
 					      .data = d };
+	const struct vs_http_ops http_ops = { .begin = begin_report,
+					      .finish = finish_report,
+					      .cancel = cancel_report,
+					      .data = d };
 	char seq_path[256];
 
 	(void)uname(&d->uts);
 	(void)snprintf(seq_path, sizeof(seq_path), "%s.seq", o->control);
-	if (vs_loop_new(&d->loop) || vs_loop_catch_signals(d->loop)) {
+	if (vs_loop_new(&d->loop) || vs_loop_catch_signals(d->loop) ||
+	    vs_loop_on_signal(d->loop, SIGHUP, vs_daemon_reload, d)) {
 		vs_error("make the event loop: %s", strerror(errno));
 		return VS_EXIT_FAILED;
 	}
 	if (vs_burst_new(&d->bursts) || vs_anomaly_new(&o->detect, &d->anomalies) ||
-	    vs_events_open(&d->events, seq_path) || vs_daemon_open_sinks(d, o) ||
+	    vs_events_open(&d->events, seq_path) || vs_daemon_open_sinks(d, &d->settings->config) ||
 	    open_source(d, apart, o))
 		return VS_EXIT_FAILED;
 	if (!o->synthetic.vms && !vs_tier_accepted(&d->source, o->require_bpf))
@@ -101,19 +109,28 @@ static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_
 	memcpy(d->lost_told, d->sample.self.lost, sizeof(d->lost_told));
 	vs_pace_init(&d->pace, vs_clock_mono_ns(), VS_DAEMON_TICK_NS);
 	if (vs_loop_every(d->loop, VS_DAEMON_TICK_NS, vs_daemon_tick, d) < 0 ||
-	    vs_control_new(d->loop, o->control, &control_ops, &d->control))
+	    vs_control_new(d->loop, o->control, &control_ops, &d->control) ||
+	    vs_http_new(d->loop, &o->http, &http_ops, &d->http))
 		return VS_EXIT_FAILED;
+	vs_daemon_fill_self(d, &d->sample.self);
+	vs_http_tick(d->http, &d->sample);
 	return VS_EXIT_OK;
 }
 
-int vs_cmd_run(const struct vs_options *o)
+int vs_cmd_run(const struct vs_options *given)
 {
 	/* On the stack: its cleanup runs last, whatever way out is taken. */
 	__attribute__((cleanup(vs_daemon_done))) struct vs_daemon d = { .events.state_fd = -1 };
 	__attribute__((cleanup(vs_apart_free))) struct vs_apart *apart = NULL;
+	const struct vs_options *o;
 	pid_t other = 0;
 	int r;
 
+	if (vs_settings_open(given, &d.settings))
+		return VS_EXIT_USAGE;
+	o = &d.settings->now;
+	/* One that comes before the loop can serve it finds everything new anyway. */
+	(void)signal(SIGHUP, SIG_IGN);
 	if (!o->synthetic.vms && !vs_permitted("run"))
 		return VS_EXIT_PERMISSION;
 	if (split(o, &apart))

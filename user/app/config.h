@@ -22,6 +22,8 @@
  * `make generate` for what is generated from it.
  */
 #pragma once
+#include "model/label.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,11 +41,7 @@ struct vs_config {
 	char user[33];
 	struct {
 		vs_config_text uri;
-		uint32_t labels_n;
-		struct {
-			char name[33];
-			char path[129];
-		} labels[8];
+		struct vs_label_rules labels;
 	} libvirt;
 	struct {
 		char sample[16];
@@ -73,7 +71,9 @@ struct vs_config {
 	} metrics;
 	struct {
 		bool enabled;
-		double warmup, threshold, hold_off;
+		uint32_t warmup_s;
+		double threshold;
+		uint32_t hold_off_s, accept_s;
 	} detect;
 };
 
@@ -93,8 +93,9 @@ void vs_config_problems_done(struct vs_config_problems *problems);
  * newline, to @dst; what does not fit is cut. */
 void vs_config_problem_text(const char *file, const struct vs_config_problem *problem, char *dst,
 			    size_t size);
-/* Each as an error on stderr. @file as it was given. */
-void vs_config_problems_log(const char *file, const struct vs_config_problems *problems);
+/* Each as a line on stderr. @file: as it was given; @prefix: before each */
+void vs_config_problems_tell(const char *file, const char *prefix,
+			     const struct vs_config_problems *problems);
 
 /* What holds where the file says nothing. */
 void vs_config_defaults(struct vs_config *ret);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* config_check.c - is a value possible, do values go together; and the list of problems. */
 #include "app/config_table.h"
-#include "base/log.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -114,13 +113,13 @@ int vs_config_check_whole(const struct vs_config *c, const int *lines,
 					      "numbers, each larger than the one before",
 					      "%g comes after %g", c->metrics.buckets[i],
 					      c->metrics.buckets[i - 1]);
-	for (uint32_t i = 0; i < c->libvirt.labels_n; i++)
+	for (uint32_t i = 0; i < c->libvirt.labels.n; i++)
 		for (uint32_t j = 0; j < i; j++)
-			if (strcmp(c->libvirt.labels[i].name, c->libvirt.labels[j].name) == 0)
+			if (strcmp(c->libvirt.labels.rule[i].name, c->libvirt.labels.rule[j].name) == 0)
 				vs_config_problem_add(problems, LINE("libvirt.labels"),
 						      "libvirt.labels", "each name once",
 						      "'%s' is there twice",
-						      c->libvirt.labels[i].name);
+						      c->libvirt.labels.rule[i].name);
 #undef LINE
 	return problems->n + problems->more > before ? -EINVAL : 0;
 }
@@ -178,15 +177,17 @@ void vs_config_problem_text(const char *file, const struct vs_config_problem *p,
 		       p->allowed ? "; allowed: " : "", p->allowed ? p->allowed : "");
 }
 
-void vs_config_problems_log(const char *file, const struct vs_config_problems *problems)
+void vs_config_problems_tell(const char *file, const char *prefix,
+			     const struct vs_config_problems *problems)
 {
 	char text[1000], *name = printable(file);
 
 	for (uint32_t i = 0; i < problems->n; i++) {
 		vs_config_problem_text(name ? name : "?", &problems->problem[i], text, sizeof(text));
-		vs_error("%s", text);
+		(void)fprintf(stderr, "%s%s\n", prefix, text);
 	}
 	if (problems->more)
-		vs_error("%s: %u more problems", name ? name : "?", problems->more);
+		(void)fprintf(stderr, "%s%s: %u more problems\n", prefix, name ? name : "?",
+			      problems->more);
 	free(name);
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* config_keys.c - the table of all keys, and what a text may be. */
 #include "app/config_table.h"
+#include "detect/detect.h"
 #include "discover/libvirt.h"
 #include "probe/plan.h"
 #include "serve/control.h"
+#include "serve/event_memory.h"
+#include "sink/jsonl.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -22,7 +25,7 @@ static bool is_path_or_empty(const char *s)
 static bool is_user(const char *s)
 {
 	/* as adduser(8) has it */
-	return (s[0] >= 'a' && s[0] <= 'z') || s[0] == '_' ?
+	return !s[0] || (s[0] >= 'a' && s[0] <= 'z') || s[0] == '_' ?
 		       strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == strlen(s) :
 		       false;
 }
@@ -69,7 +72,7 @@ static bool is_listen(const char *s)
 
 	if (strcmp(s, "none") == 0)
 		return true;
-	if (!colon || !is_number(colon + 1, 1, 65535))
+	if (!colon || !is_number(colon + 1, 0, 65535))
 		return false;
 	n = (size_t)(colon - s);
 	if (n > 2 && s[0] == '[' && s[n - 1] == ']' && n - 2 < sizeof(address)) {
@@ -84,12 +87,6 @@ static bool is_listen(const char *s)
 	return inet_pton(AF_INET, address, &in) == 1;
 }
 
-static bool is_label(const char *s)
-{
-	return s[0] && (s[0] < '0' || s[0] > '9') &&
-	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == strlen(s);
-}
-
 #define AT(m)	  .offset = offsetof(struct vs_config, m), .size = sizeof(((struct vs_config *)0)->m)
 #define LIST(m)                                                                        \
 	.offset = offsetof(struct vs_config, m),                                       \
@@ -100,30 +97,39 @@ static bool is_label(const char *s)
 	.offset = offsetof(__typeof__(((struct vs_config *)0)->m[0]), f),              \
 	.size = sizeof(((struct vs_config *)0)->m[0].f)
 #define NOW .now = true
+/* Defaults that a module states as a number. */
+#define TEXT_OF(macro)	  TEXT_OF_VALUE(macro)
+#define TEXT_OF_VALUE(value) #value
 
 const struct vs_config_key vs_config_keys[] = {
 	{ "control", VS_CONFIG_TEXT, AT(control), .min = 1, .ok = is_path,
 	  .fallback = VS_CONTROL_PATH, .allowed = "an absolute path of up to 99 bytes",
 	  .help = "The socket on which the daemon answers virtscope report and virtscope events." },
-	{ "user", VS_CONFIG_TEXT, AT(user), .min = 1, .ok = is_user, .fallback = "virtscope",
-	  .allowed = "the name of a user",
-	  .help = "Who the daemon becomes once its helper with the privileges runs. Started by root "
-		  "only; its group must be able to read this file again on SIGHUP." },
+	{ "user", VS_CONFIG_TEXT, AT(user), .ok = is_user, .fallback = "\"\"",
+	  .allowed = "the name of a user, or \"\"",
+	  .help = "Whom the part of the daemon that serves the outside becomes; the one that measures "
+		  "keeps its privileges. \"\": nobody else, but without capabilities. That user reads "
+		  "this file again on SIGHUP, so let its group do so." },
 
 	{ "libvirt", VS_CONFIG_SECTION, .help = "Who a VM is, by libvirt's word." },
 	{ "libvirt.uri", VS_CONFIG_TEXT, AT(libvirt.uri), .min = 1, .fallback = VS_LIBVIRT_URI,
 	  .allowed = "a libvirt URI, or none",
 	  .help = "The libvirt that is asked, read-only. none: what /proc says is enough." },
-	{ "libvirt.labels", VS_CONFIG_RECORDS, LIST(libvirt.labels),
+	{ "libvirt.labels", VS_CONFIG_RECORDS,
+	  .offset = offsetof(struct vs_config, libvirt.labels.rule),
+	  .count_offset = offsetof(struct vs_config, libvirt.labels.n),
+	  .size = sizeof(struct vs_label_rule), .entries = VS_LABEL__N,
 	  .fallback = "[{name: nova_name, path: instance/name}, "
 		      "{name: nova_project, path: instance/owner/project}]",
 	  .allowed = "a list of up to 8 mappings with name and path",
 	  .help = "What of a domain's <metadata> becomes a label of virtscope_vm_info and of the "
 		  "report. Nothing else of it is read." },
-	{ "libvirt.labels[].name", VS_CONFIG_FIELD, FIELD(libvirt.labels, name), .min = 1,
-	  .ok = is_label, .allowed = "letters, digits and _, 32 at most, and no digit first",
+	{ "libvirt.labels[].name", VS_CONFIG_FIELD, FIELD(libvirt.labels.rule, name), .min = 1,
+	  .ok = vs_label_name_ok,
+	  .allowed = "letters, digits and _, 32 at most, no digit or __ first, no label of virtscope's own",
 	  .help = "The label's name." },
-	{ "libvirt.labels[].path", VS_CONFIG_FIELD, FIELD(libvirt.labels, path), .min = 1,
+	{ "libvirt.labels[].path", VS_CONFIG_FIELD, FIELD(libvirt.labels.rule, path), .min = 1,
+	  .ok = vs_label_path_ok,
 	  .allowed = "names of elements with / between them, then perhaps /@attribute",
 	  .help = "Where its value stands below <metadata>, by the local names of elements." },
 
@@ -144,10 +150,10 @@ const struct vs_config_key vs_config_keys[] = {
 	  .fallback = "\"\"", .allowed = "an absolute path, or \"\" for no file",
 	  .help = "The file that events are appended to, mode 0640." },
 	{ "events.file.max_bytes", VS_CONFIG_COUNT, AT(events.file.max_bytes), NOW, .min = 0,
-	  .max = 1ll << 40, .fallback = "67108864", .allowed = "a number from 0 to 1099511627776",
+	  .max = 1ll << 40, .fallback = "67108864" /* VS_JSONL_MAX_BYTES */, .allowed = "a number from 0 to 1099511627776",
 	  .help = "The file is rotated before it grows larger. 0: never; logrotate does it." },
 	{ "events.file.keep", VS_CONFIG_COUNT, AT(events.file.keep), NOW, .min = 0, .max = 100,
-	  .fallback = "4", .allowed = "a number from 0 to 100",
+	  .fallback = TEXT_OF(VS_JSONL_KEEP), .allowed = "a number from 0 to 100",
 	  .help = "How many rotated files (PATH.1, PATH.2, ...) are kept." },
 	{ "events.journal", VS_CONFIG_BOOL, AT(events.journal), NOW, .fallback = "false",
 	  .allowed = "true or false",
@@ -155,8 +161,8 @@ const struct vs_config_key vs_config_keys[] = {
 	{ "events.stdout", VS_CONFIG_TEXT, AT(events.stdout_), NOW, .min = 1, .ok = is_yes_no_auto,
 	  .fallback = "auto", .allowed = "true, false or auto",
 	  .help = "Write events to standard output. auto: where there is no file and no journal." },
-	{ "events.memory", VS_CONFIG_COUNT, AT(events.memory), .min = 0, .max = 65536,
-	  .fallback = "1024", .allowed = "a number from 0 to 65536",
+	{ "events.memory", VS_CONFIG_COUNT, AT(events.memory), .min = 1, .max = 1000000,
+	  .fallback = TEXT_OF(VS_EVENT_MEMORY_EVENTS), .allowed = "a number from 1 to 1000000",
 	  .help = "How many of the last events are kept for virtscope events." },
 
 	{ "metrics", VS_CONFIG_SECTION,
@@ -164,7 +170,7 @@ const struct vs_config_key vs_config_keys[] = {
 	{ "metrics.listen", VS_CONFIG_TEXT, AT(metrics.listen), .min = 1, .ok = is_listen,
 	  .fallback = "127.0.0.1:9752",
 	  .allowed = "none, or ADDRESS:PORT (127.0.0.1:9752, [::1]:9752)",
-	  .help = "Where to listen. none: nowhere. An address that is not this host's own loopback "
+	  .help = "Where to listen; where there is no file, nowhere. An address that is not this host's own loopback "
 		  "needs tls_certificate, tls_key and token_file." },
 	{ "metrics.tls_certificate", VS_CONFIG_TEXT, AT(metrics.tls_certificate),
 	  .ok = is_path_or_empty, .fallback = "\"\"", .allowed = "an absolute path, or \"\" for none",
@@ -175,32 +181,36 @@ const struct vs_config_key vs_config_keys[] = {
 	{ "metrics.token_file", VS_CONFIG_TEXT, AT(metrics.token_file), .ok = is_path_or_empty,
 	  .fallback = "\"\"", .allowed = "an absolute path, or \"\" for none",
 	  .help = "A file whose first line is the bearer token that clients must show." },
-	{ "metrics.buckets", VS_CONFIG_NUMBERS, LIST(metrics.buckets), NOW, .min = 1e-6, .max = 60,
-	  .fallback = "[0.0001, 0.001, 0.01, 0.1, 1, 10]",
-	  .allowed = "a list of 1 to 32 numbers from 0.000001 to 60, each larger than the one before",
-	  .help = "Upper bounds of the histograms' buckets, in seconds." },
-	{ "metrics.series_per_vm", VS_CONFIG_COUNT, AT(metrics.series_per_vm), NOW, .min = 10,
-	  .max = 100000, .fallback = "150", .allowed = "a number from 10 to 100000",
+	{ "metrics.buckets", VS_CONFIG_NUMBERS, LIST(metrics.buckets), NOW, .min = 2e-6, .max = 60,
+	  .fallback = "[0.00002, 0.0001, 0.0005, 0.002, 0.01, 0.1, 1]",
+	  .allowed = "a list of 1 to 32 numbers from 0.000002 to 60, each larger than the one before",
+	  .help = "Upper bounds of the histograms' buckets, in seconds; each is moved to the nearest edge "
+		  "of the probe's own buckets, at most 6 % away." },
+	{ "metrics.series_per_vm", VS_CONFIG_COUNT, AT(metrics.series_per_vm), NOW, .min = 20,
+	  .max = 100000, .fallback = "150", .allowed = "a number from 20 to 100000",
 	  .help = "No VM has more series than this; the rest is folded into \"other\"." },
 	{ "metrics.vms", VS_CONFIG_COUNT, AT(metrics.vms), NOW, .min = 1, .max = 100000,
-	  .fallback = "1000", .allowed = "a number from 1 to 100000",
+	  .fallback = "500", .allowed = "a number from 1 to 100000",
 	  .help = "No more VMs have series of their own; the rest is folded into \"other\"." },
 	{ "metrics.detail", VS_CONFIG_TEXTS, LIST(metrics.detail), NOW, .min = 1, .fallback = "[]",
 	  .allowed = "a list of up to 64 names of VMs",
-	  .help = "VMs that are shown in full detail, whatever series that takes." },
+	  .help = "VMs that are shown in full detail, with ten times as many series; \"*\": all." },
 
 	{ "detect", VS_CONFIG_SECTION, .help = "When a VM behaves unlike itself: anomaly events." },
 	{ "detect.enabled", VS_CONFIG_BOOL, AT(detect.enabled), NOW, .fallback = "true",
 	  .allowed = "true or false", .help = "Look for anomalies." },
-	{ "detect.warmup", VS_CONFIG_NUMBER, AT(detect.warmup), NOW, .min = 1, .max = 86400,
-	  .fallback = "300", .allowed = "a number from 1 to 86400",
+	{ "detect.warmup_s", VS_CONFIG_COUNT, AT(detect.warmup_s), NOW, .min = 1, .max = 604800,
+	  .fallback = TEXT_OF(VS_DETECT_WARMUP_S), .allowed = "a number from 1 to 604800",
 	  .help = "Seconds for which a series is only learnt." },
 	{ "detect.threshold", VS_CONFIG_NUMBER, AT(detect.threshold), NOW, .min = 1, .max = 1000,
-	  .fallback = "6", .allowed = "a number from 1 to 1000",
+	  .fallback = TEXT_OF(VS_DETECT_THRESHOLD), .allowed = "a number from 1 to 1000",
 	  .help = "How many usual deviations from the usual are an anomaly." },
-	{ "detect.hold_off", VS_CONFIG_NUMBER, AT(detect.hold_off), NOW, .min = 0, .max = 86400,
-	  .fallback = "60", .allowed = "a number from 0 to 86400",
+	{ "detect.hold_off_s", VS_CONFIG_COUNT, AT(detect.hold_off_s), NOW, .min = 0, .max = 604800,
+	  .fallback = TEXT_OF(VS_DETECT_HOLD_OFF_S), .allowed = "a number from 0 to 604800",
 	  .help = "Seconds after an anomaly of a series before the next one is told." },
+	{ "detect.accept_s", VS_CONFIG_COUNT, AT(detect.accept_s), NOW, .min = 1, .max = 604800,
+	  .fallback = TEXT_OF(VS_DETECT_ACCEPT_S), .allowed = "a number from 1 to 604800",
+	  .help = "An anomaly that lasts for so many seconds is the new normal." },
 };
 const int vs_config_keys_n = sizeof(vs_config_keys) / sizeof(vs_config_keys[0]);
 _Static_assert(sizeof(vs_config_keys) / sizeof(vs_config_keys[0]) <= VS_CONFIG_KEY__N,

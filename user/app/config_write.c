@@ -157,7 +157,8 @@ static void write_comment(FILE *to, int indent, const char *text)
 
 void vs_config_write_example(FILE *to)
 {
-	(void)fputs("# virtscope.yaml - settings of virtscope run; virtscope.yaml(5) explains them.\n"
+	(void)fputs("# SPDX-License-Identifier: GPL-2.0-or-later\n"
+		    "# virtscope.yaml - settings of virtscope run; virtscope.yaml(5) explains them.\n"
 		    "#\n"
 		    "# Every key stands here with its default. Options of the command line override\n"
 		    "# this file. virtscope check-config says whether it is right. systemctl reload\n"

@@ -130,19 +130,21 @@ struct vs_source_listener vs_daemon_listener(struct vs_daemon *d)
 	};
 }
 
-/* Nothing here reads the threads; who shows them to others does, and says so. */
+/* Nothing here reads the threads; who shows them to others does. */
 static enum vs_look look_of(const struct vs_daemon *d)
 {
-	bool read = vs_clock_mono_ns() < d->threads_until_ns;
-
-	return read || d->ticks % THREADS_EVERY_TICKS == 0 ? VS_LOOK_THREADS : VS_LOOK_TICK;
+	if (vs_http_wants_whole(d->http))
+		return VS_LOOK_WHOLE;
+	return d->http || d->ticks % THREADS_EVERY_TICKS == 0 ? VS_LOOK_THREADS : VS_LOOK_TICK;
 }
 
 static void tick(struct vs_daemon *d)
 {
 	vs_sinks_tick(d->sinks, vs_clock_mono_ns(), vs_daemon_emit, d);
-	if (vs_source_sample(&d->source, look_of(d), &d->sample))
+	if (vs_source_sample(&d->source, look_of(d), &d->sample)) {
+		vs_http_tick(d->http, NULL);
 		return;
+	}
 	vs_daemon_fill_self(d, &d->sample.self);
 	vs_notify_alive((uint32_t)d->sample.vms_n);
 	tell_held(d);
@@ -150,6 +152,7 @@ static void tick(struct vs_daemon *d)
 	vs_anomaly_tick(d->anomalies, &d->sample, on_anomaly, d);
 	if (++d->ticks % LOST_EVERY_TICKS == 0)
 		vs_daemon_tell_losses(d);
+	vs_http_tick(d->http, &d->sample);
 }
 
 void vs_daemon_tick(void *daemon, int fd)
@@ -164,6 +167,7 @@ void vs_daemon_tick(void *daemon, int fd)
 
 void vs_daemon_done(struct vs_daemon *d)
 {
+	vs_http_free(&d->http);
 	vs_control_free(&d->control);
 	vs_source_free(&d->source);
 	while (d->held) {
@@ -180,4 +184,5 @@ void vs_daemon_done(struct vs_daemon *d)
 	vs_events_close(&d->events);
 	vs_sample_done(&d->sample);
 	vs_loop_free(&d->loop);
+	free(d->settings);
 }

@@ -17,16 +17,19 @@
 #include "model/pace.h"
 #include "serve/control.h"
 #include "serve/event_memory.h"
+#include "serve/http.h"
 #include "sink/sinks.h"
 #include "source/source.h"
 
 #include <sys/utsname.h>
 
 struct vs_held_event;
-struct vs_options;
+struct vs_config;
+struct vs_settings;
 
 struct vs_daemon {
 	struct vs_loop *loop;
+	struct vs_settings *settings;
 	struct vs_source source;
 	struct vs_sinks *sinks;
 	struct vs_event_memory *memory; /* one of the sinks writes to it */
@@ -34,15 +37,13 @@ struct vs_daemon {
 	struct vs_burst_detector *bursts;
 	struct vs_anomaly_detector *anomalies;
 	struct vs_control *control;
+	struct vs_http *http; /* NULL: not served */
 	struct vs_sample sample; /* the last one, sorted */
 	struct vs_held_event *held; /* of VMs whose start was not told yet */
 	/* what self.lost has told of so far */
 	uint64_t lost_told[VS_LOST__N];
 	uint64_t recursion_told, slots_told;
 	uint32_t ticks;
-	/* Until then each tick's sample has the threads; others' have them now and
-	 * then. To be moved on by who is asked for figures of threads. */
-	uint64_t threads_until_ns;
 	struct vs_pace pace; /* of them */
 	bool failed; /* the source is lost: the exit status says so */
 	struct utsname uts;
@@ -74,9 +75,15 @@ void vs_daemon_tick(void *daemon, int fd);
  * (daemon_losses.c). */
 void vs_daemon_tell_losses(struct vs_daemon *d);
 
-/* Opens the sinks that the options ask for, and the memory (daemon_sinks.c).
+/* Opens the sinks that the configuration asks for, and the memory (daemon_sinks.c).
  * Return: 0 or -errno. Logs: yes. */
-int vs_daemon_open_sinks(struct vs_daemon *d, const struct vs_options *o);
+int vs_daemon_open_sinks(struct vs_daemon *d, const struct vs_config *c);
+/* From the sinks of @old to those of @c, which afterwards says what is open. Logs: yes. */
+void vs_daemon_change_sinks(struct vs_daemon *d, const struct vs_config *old, struct vs_config *c);
+
+/* SIGHUP (daemon_reload.c): the configuration again, then files by their names. A
+ * vs_loop_fn. No sample is lost: the tick runs before or after, and late ticks sample, too. */
+void vs_daemon_reload(void *daemon, int signal);
 
 /* Frees everything, in order; sinks last but one, so that all is told. */
 void vs_daemon_done(struct vs_daemon *d);

@@ -182,6 +182,12 @@ static int set_control(struct vs_options *o, const char *v)
 	return *v ? 0 : -EINVAL;
 }
 
+static int set_metrics(struct vs_options *o, const char *v)
+{
+	o->http.listen = v;
+	return *v ? 0 : -EINVAL;
+}
+
 static int set_user(struct vs_options *o, const char *v)
 {
 	o->user = v;
@@ -298,6 +304,10 @@ static const struct option options[] = {
 	{ "journal", 0, NULL, VS_CMD_RUN, set_journal, "write events to systemd's journal", NULL },
 	{ "control", 0, "PATH", VS_CMD_RUN | VS_CMD_REPORT | VS_CMD_EVENTS, set_control,
 	  "the daemon's socket (default " VS_CONTROL_PATH ")", "a path" },
+	{ "metrics", 0, "ADDR:PORT", VS_CMD_RUN, set_metrics,
+	  "serve /metrics for Prometheus there, and the report as JSON, e.g. " VS_HTTP_LISTEN
+	  " (default: none)",
+	  "ADDR:PORT, [ADDR6]:PORT or none" },
 	{ "user", 0, "NAME", VS_CMD_RUN, set_user,
 	  "what serves the outside becomes this user (default: stays, without capabilities)",
 	  "a user's name" },
@@ -326,7 +336,8 @@ static const struct {
 } overriding[] = {
 	{ "events", "events.file.path" }, { "control", "control" },	  { "vm", "probe.vms" },
 	{ "libvirt", "libvirt.uri" },	  { "sample", "probe.sample" },	  { "deny-hook", "probe.deny" },
-	{ "journal", "events.journal" },
+	{ "journal", "events.journal" },  { "user", "user" },
+	{ "metrics", "metrics.listen" },
 };
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -365,7 +376,8 @@ static int override(struct vs_options *o, const char *key, const char *value)
 		return -EINVAL;
 	for (uint32_t i = 0; i < o->overrides_n; i++)
 		append |= strcmp(o->overrides[i].key, key) == 0;
-	o->overrides[o->overrides_n++] = (struct vs_override){ key, value, append };
+	o->overrides[o->overrides_n++] =
+		(struct vs_override){ key, value ? value : "true", append };
 	return 0;
 }
 
@@ -376,7 +388,6 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 	ret->duration_s = 0;
 	ret->control = VS_CONTROL_PATH;
 	ret->live.sample_shift = 255;
-	ret->detect = (struct vs_detect_options)VS_DETECT_DEFAULTS;
 	for (int i = 0; i < argc; i++) {
 		const char *arg = argv[i], *value = NULL;
 		const struct option *o = NULL;
@@ -425,8 +436,6 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 			 command->name, ret->duration_s);
 		return -EINVAL;
 	}
-	if (!ret->events && !ret->journal)
-		ret->events = "-";
 	if (ret->duration_s == 0)
 		ret->duration_s = ret->deep ? 10 : 5;
 	return 0;

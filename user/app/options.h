@@ -8,6 +8,7 @@
  */
 #pragma once
 #include "detect/detect.h"
+#include "serve/http.h"
 #include "source/live.h"
 #include "source/synthetic.h"
 
@@ -44,7 +45,9 @@ struct vs_options {
 	int verbosity;
 	struct vs_live_options live;
 	struct vs_detect_options detect;
+	struct vs_http_options http;
 	char forced_names[64][256];
+	struct vs_label_rules labels; /* what live.labels points to */
 	uint32_t overrides_n;
 	struct vs_override overrides[VS_OVERRIDE__N]; /* of run */
 };

@@ -46,7 +46,15 @@ static const char *file_of(const struct vs_options *options)
 	return access(VS_CONFIG_PATH, F_OK) == 0 || errno != ENOENT ? VS_CONFIG_PATH : NULL;
 }
 
-int vs_settings_read(const struct vs_options *options, struct vs_config *ret)
+/* Without a file several may run on one host, and all but one would not get the
+ * port; who wants it has a file, or a flag. */
+static void defaults(struct vs_config *c)
+{
+	vs_config_defaults(c);
+	(void)vs_config_set(c, "metrics.listen", "none", false);
+}
+
+static int read_all(const struct vs_options *options, struct vs_config *ret)
 {
 	vs_autofree struct vs_config *c = malloc(sizeof(*c));
 	struct vs_config_problems problems = { 0 };
@@ -58,7 +66,7 @@ int vs_settings_read(const struct vs_options *options, struct vs_config *ret)
 	if (file)
 		r = vs_config_read(file, c, &problems);
 	else
-		vs_config_defaults(c);
+		defaults(c);
 	if (r && !problems.n)
 		vs_error("%s: %s", file, strerror(-r));
 	for (uint32_t i = 0; i < options->overrides_n && !r; i++) {
@@ -71,7 +79,7 @@ int vs_settings_read(const struct vs_options *options, struct vs_config *ret)
 		r = vs_config_check_whole(c, NULL, &problems);
 		file = "flags";
 	}
-	vs_config_problems_log(file, &problems);
+	vs_config_problems_tell(file, "virtscope: ", &problems);
 	vs_config_problems_done(&problems);
 	if (!r)
 		*ret = *c;
@@ -85,61 +93,116 @@ bool vs_settings_stdout(const struct vs_config *c)
 	return strcmp(c->events.stdout_, "true") == 0;
 }
 
-void vs_settings_live(const struct vs_config *c, struct vs_options *options)
+static void set_live(const struct vs_config *c, struct vs_options *o)
 {
-	struct vs_live_options *live = &options->live;
+	struct vs_live_options *live = &o->live;
 
-	options->control = c->control;
-	options->sample_n = (int)strtol(c->probe.sample, NULL, 10); /* "auto": 0 */
-	live->sample_shift =
-		options->sample_n ? (uint8_t)__builtin_ctz((unsigned int)options->sample_n) : 255;
+	o->sample_n = (int)strtol(c->probe.sample, NULL, 10); /* "auto": 0 */
+	live->sample_shift = o->sample_n ? (uint8_t)__builtin_ctz((unsigned int)o->sample_n) : 255;
 	live->libvirt = c->libvirt.uri;
+	live->labels = &c->libvirt.labels;
 	live->denied = 0;
 	for (uint32_t i = 0; i < c->probe.deny_n; i++)
 		live->denied |= 1u << vs_hook_parse(c->probe.deny[i]);
-	live->forced_n = 0;
+	live->forced_n = c->probe.vms_n;
 	for (uint32_t i = 0; i < c->probe.vms_n; i++) {
 		const char *eq = strrchr(c->probe.vms[i], '=');
-		char *name = options->forced_names[i];
+		size_t n = (size_t)(eq - c->probe.vms[i]);
 
-		memcpy(name, c->probe.vms[i], (size_t)(eq - c->probe.vms[i]));
-		name[eq - c->probe.vms[i]] = '\0';
-		live->forced[live->forced_n].name = name;
-		live->forced[live->forced_n++].pid = (uint32_t)strtoul(eq + 1, NULL, 10);
+		memcpy(o->forced_names[i], c->probe.vms[i], n);
+		o->forced_names[i][n] = '\0';
+		live->forced[i].name = o->forced_names[i];
+		live->forced[i].pid = (uint32_t)strtoul(eq + 1, NULL, 10);
 	}
 }
 
+static void set_http(struct vs_settings *s)
+{
+	const struct vs_config *c = &s->config;
+	struct vs_http_options *o = &s->now.http;
+
+	o->listen = c->metrics.listen;
+	o->tls_certificate = c->metrics.tls_certificate[0] ? c->metrics.tls_certificate : NULL;
+	o->tls_key = c->metrics.tls_key[0] ? c->metrics.tls_key : NULL;
+	o->token_file = c->metrics.token_file[0] ? c->metrics.token_file : NULL;
+	o->exports = (struct vs_exports_options){ .buckets_n = c->metrics.buckets_n,
+						  .series_per_vm = c->metrics.series_per_vm,
+						  .vms = c->metrics.vms,
+						  .detail = s->detail,
+						  .detail_n = c->metrics.detail_n };
+	memcpy(o->exports.buckets, c->metrics.buckets, sizeof(o->exports.buckets));
+	for (uint32_t i = 0; i < c->metrics.detail_n; i++)
+		s->detail[i] = c->metrics.detail[i];
+}
+
+/* From the configuration to the options of the modules. */
+static void spread(struct vs_settings *s)
+{
+	const struct vs_config *c = &s->config;
+
+	s->now.control = c->control;
+	s->now.user = c->user[0] ? c->user : NULL;
+	s->now.detect = (struct vs_detect_options){ .enabled = c->detect.enabled,
+						    .warmup_s = c->detect.warmup_s,
+						    .threshold = c->detect.threshold,
+						    .hold_off_s = c->detect.hold_off_s,
+						    .accept_s = c->detect.accept_s };
+	set_live(c, &s->now);
+	set_http(s);
+}
+
+int vs_settings_open(const struct vs_options *given, struct vs_settings **ret)
+{
+	vs_autofree struct vs_settings *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return vs_fail(ENOMEM, "read the configuration: %s", strerror(ENOMEM));
+	r = read_all(given, &s->config);
+	if (r)
+		return r;
+	s->given = given;
+	s->now = *given;
+	spread(s);
+	*ret = vs_take_ptr(s);
+	return 0;
+}
+
 struct reload {
-	struct vs_config *now, *old;
-	uint32_t applied, postponed;
+	struct vs_config *new;
+	const struct vs_config *old;
+	uint32_t changed, postponed;
 };
 
 static void changed(void *data, const char *key, bool now)
 {
 	struct reload *r = data;
 
-	r->applied += now;
-	r->postponed += !now;
+	r->changed++;
 	vs_info("%s: changed%s", key, now ? "" : ", takes effect after a restart");
-	if (!now)
-		vs_config_copy(r->now, r->old, key);
+	if (now)
+		return;
+	r->postponed++;
+	vs_config_copy(r->new, r->old, key);
 }
 
-int vs_settings_reload(const struct vs_options *options, struct vs_config *c)
+int vs_settings_reload(struct vs_settings *s)
 {
-	vs_autofree struct vs_config *new = malloc(sizeof(*new));
 	vs_autofree struct vs_config *read = malloc(sizeof(*read));
-	struct reload reload = { .now = new, .old = c };
-	int r = new && read ? vs_settings_read(options, read) : -ENOMEM;
+	vs_autofree struct vs_config *new = malloc(sizeof(*new));
+	struct reload reload = { .new = new, .old = &s->config };
+	int r = read && new ? read_all(s->given, read) : -ENOMEM;
 
 	if (r) {
-		vs_error("reload: the settings stay as they were");
+		vs_error("reload: the settings stay as they were%s",
+			 r == -EACCES ? "; let the group of the daemon's user read the file" : "");
 		return r;
 	}
 	*new = *read;
-	vs_config_diff(c, read, changed, &reload);
-	vs_info("reloaded: %u keys changed, %u of them after a restart",
-		reload.applied + reload.postponed, reload.postponed);
-	*c = *new;
+	vs_config_diff(&s->config, read, changed, &reload);
+	s->config = *new;
+	spread(s);
+	vs_info("reload: %u keys changed, %u of them after a restart", reload.changed,
+		reload.postponed);
 	return 0;
 }

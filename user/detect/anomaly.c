@@ -81,8 +81,8 @@ static void on_value(void *data, struct vs_series *s, const struct vs_series_of 
 	w->expected = verdict.expected;
 	step = vs_stretch_value(&w->stretch, &d->options, form, &verdict, x, d->sample->mono_ns,
 				&cause);
-	if (w->stretch.learn)
-		d->ops->learn(w->detector, x);
+	if (w->stretch.has_lesson)
+		d->ops->learn(w->detector, w->stretch.lesson);
 	if (step == VS_STRETCH_NOTHING)
 		return;
 	tell(d, s, of, value, verdict.deviation, step, cause);

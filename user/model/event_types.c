@@ -8,16 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct vs_event_type vs_event_types[] = {
+const struct vs_event_kind vs_event_types[] = {
 #define X(...) { __VA_ARGS__ },
 	VS_EVENT_TYPES(X)
 #undef X
 	{ NULL, NULL, NULL, NULL },
 };
 
-const struct vs_event_type *vs_event_type_find(const char *name)
+const struct vs_event_kind *vs_event_type_find(const char *name)
 {
-	for (const struct vs_event_type *t = vs_event_types; t->name; t++)
+	for (const struct vs_event_kind *t = vs_event_types; t->name; t++)
 		if (name && strcmp(t->name, name) == 0)
 			return t;
 	return NULL;
@@ -76,7 +76,7 @@ static bool is_told(const json_t *data, const char *part)
 size_t vs_event_sentence(char *dst, size_t size, const json_t *event)
 {
 	const char *name = json_string_value(json_object_get(event, "type"));
-	const struct vs_event_type *type = vs_event_type_find(name);
+	const struct vs_event_kind *type = vs_event_type_find(name);
 	const json_t *data = json_object_get(event, "data");
 	struct out o = { dst, size, 0 };
 

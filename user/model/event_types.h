@@ -35,7 +35,8 @@
 	X("drop.burst", "warning", "a1888dab83f34f35b6e54d1c90ac643a",                           \
 	  "{count} packets lost at {vnic} ({direction}[, {reason}])")                            \
 	X("anomaly", "warning", "22f2b33089a442bdbb2c1a2031be70dd",                              \
-	  "abnormal {series}[ of {device}][, {direction}], {state}: {value} {unit}, usual is {expected}") \
+	  "{series}[ of {vnic} ({direction})][ of {disk} ({op})], unlike before ({state}): "      \
+	  "[{value} {unit}, ]usual is {expected} {unit}")                                         \
 	X("libvirt.lost", "warning", "4f8b65bfa6be4ab4b7d5c907358ed1f2",                         \
 	  "libvirt does not answer: {reason}")                                                   \
 	X("libvirt.restored", "info", "3eeab3f4cd2f4df4acafba445c0954c9",                        \
@@ -46,15 +47,15 @@
 	X("self.degraded", "warning", "c02bf15b62434c3eab5a3b47f9d83a4f",                        \
 	  "probe {probe}: {state}, {reason}; {lost}")
 
-struct vs_event_type {
+struct vs_event_kind {
 	const char *name, *severity, *message_id, *sentence;
 };
 
 /* The table; ends with name NULL. */
-extern const struct vs_event_type vs_event_types[];
+extern const struct vs_event_kind vs_event_types[];
 
 /* Return: its row, or NULL. */
-const struct vs_event_type *vs_event_type_find(const char *name);
+const struct vs_event_kind *vs_event_type_find(const char *name);
 
 /**
  * vs_event_sentence() - say an event in one sentence, fit for terminals.

@@ -8,13 +8,28 @@ const struct vs_label_rules vs_label_rules_default = {
 	.rule = { { "nova_name", "instance/name" }, { "nova_project", "instance/owner/project" } },
 };
 
-/* Ours, wherever they stand, and those that Prometheus adds or computes with. */
+/* Ours, divided by commas, and those that Prometheus adds or computes with. */
 static const char *const reserved[] = {
-	"vm",	  "uuid",     "pid",	 "host",     "vnic",	"disk",	   "direction", "site",
-	"reason", "class",    "op",	 "part",     "layer",	"queue",   "cause",	"role",
-	"vcpu",	  "worker",   "probe",	 "program",  "state",	"source",  "version",	"kernel",
-	"folded", "instance", "job",	 "le",	     "quantile", "sink",   "type",	"severity",
+#define COLLECTOR(id, labels, each) labels,
+#include "model/metrics.def"
+	"host", "instance", "job", "le", "quantile",
 };
+
+static bool is_reserved(const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
+		for (const char *at = reserved[i]; *at; at += *at == ',') {
+			size_t len = strcspn(at, ",");
+
+			if (len == n && strncmp(at, name, n) == 0)
+				return true;
+			at += len;
+		}
+	}
+	return false;
+}
 
 /* Not isalpha(): whatever the locale, only ASCII. */
 static bool is_letter(char c)
@@ -37,10 +52,7 @@ bool vs_label_name_ok(const char *name)
 	for (size_t i = 0; i < n; i++)
 		if (!is_letter(name[i]) && !is_digit(name[i]))
 			return false;
-	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
-		if (strcmp(name, reserved[i]) == 0)
-			return false;
-	return true;
+	return !is_reserved(name);
 }
 
 /* XML's names, as far as they are ASCII; other bytes are taken as they come. */

@@ -6,6 +6,9 @@
  * again, so two samples are matched by it. What could not be read is marked,
  * never 0.
  *
+ * Samples go from the probe process to the daemon as bytes: a new pointer, bool,
+ * enum, count or text in here needs a line in source/wire.c or wire_check.c.
+ *
  * Layer:   model
  * State:   struct vs_sample, its owner's; its arrays keep their memory between
  *          fills, so that a steady state allocates nothing

@@ -139,7 +139,7 @@ static void message(struct vs_sink *s, const struct vs_sink_event *event)
 	const json_t *e = event->json, *vm = json_object_get(e, "vm");
 	const char *type = json_string_value(json_object_get(e, "type"));
 	const char *name = json_string_value(json_object_get(vm, "name"));
-	const struct vs_event_type *t = vs_event_type_find(type);
+	const struct vs_event_kind *t = vs_event_type_find(type);
 	char text[4096];
 	size_t n = 0;
 

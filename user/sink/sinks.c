@@ -75,6 +75,46 @@ int vs_sinks_add(struct vs_sinks *set, const char *name, const char *where,
 	return 0;
 }
 
+static struct member *find(struct vs_sinks *set, const char *name)
+{
+	for (uint32_t i = 0; i < set->n; i++)
+		if (strcmp(set->members[i].name, name) == 0)
+			return &set->members[i];
+	return NULL;
+}
+
+int vs_sinks_replace(struct vs_sinks *set, const char *name, const char *where,
+		     const struct vs_sink_ops *ops, struct vs_sink **sink)
+{
+	struct member *m = find(set, name);
+	vs_autofree char *copy = m ? strdup(where) : NULL;
+
+	if (!m)
+		return vs_sinks_add(set, name, where, ops, sink);
+	if (!copy) {
+		ops->close(sink);
+		return vs_fail(ENOMEM, "write events to %s: %s", where, strerror(ENOMEM));
+	}
+	m->ops->close(&m->sink);
+	free(m->where);
+	m->ops = ops;
+	m->where = vs_take_ptr(copy);
+	m->sink = vs_take_ptr(*sink);
+	return 0;
+}
+
+void vs_sinks_remove(struct vs_sinks *set, const char *name)
+{
+	struct member *m = find(set, name);
+
+	if (!m)
+		return;
+	m->ops->close(&m->sink);
+	free(m->where);
+	set->n--;
+	memmove(m, m + 1, (size_t)(&set->members[set->n] - m) * sizeof(*m));
+}
+
 static void give(struct member *m, const struct vs_sink_event *event)
 {
 	m->error = event->line ? m->ops->emit(m->sink, event) : -ENOMEM;

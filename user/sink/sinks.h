@@ -54,6 +54,16 @@ void vs_sinks_free(struct vs_sinks **set);
 int vs_sinks_add(struct vs_sinks *set, const char *name, const char *where,
 		 const struct vs_sink_ops *ops, struct vs_sink **sink);
 
+/**
+ * vs_sinks_replace() - another sink in the place of the one called @name, which is
+ * closed; its figures go on. Where there is none, as vs_sinks_add().
+ */
+int vs_sinks_replace(struct vs_sinks *set, const char *name, const char *where,
+		     const struct vs_sink_ops *ops, struct vs_sink **sink);
+
+/* Closes the sink called @name, if there is one; its figures go with it. */
+void vs_sinks_remove(struct vs_sinks *set, const char *name);
+
 /* Gives @event (borrowed) to every sink. Never blocks, never fails: see vs_sinks_get(). */
 void vs_sinks_emit(struct vs_sinks *set, const json_t *event);
 

@@ -37,6 +37,7 @@ struct probe {
 	struct vs_loop *loop;
 	struct vs_source source;
 	struct vs_sample sample; /* the last one: a deep window begins with it */
+	uint32_t windows, deep_windows; /* open: the daemon is not trusted to count */
 	int fd;
 	int map_fd; /* -1: none yet */
 	void *map;
@@ -170,10 +171,44 @@ static void start(struct probe *p)
 	answer(p, r, 0, (uint32_t)tier, why);
 }
 
+static void window(struct probe *p, bool open)
+{
+	if (open) {
+		p->windows++;
+		vs_source_window_open(&p->source);
+	} else if (p->windows) {
+		p->windows--;
+		vs_source_window_close(&p->source);
+	}
+}
+
+static void deep_open(struct probe *p)
+{
+	struct vs_deep_sample deep = { 0 };
+	int r = vs_source_deep_open(&p->source, &p->sample, &deep);
+
+	p->deep_windows += !r;
+	answer_deep(p, r, &deep);
+}
+
+static void deep_read(struct probe *p)
+{
+	struct vs_deep_sample deep = { 0 };
+
+	answer_deep(p, p->deep_windows ? vs_source_deep_read(&p->source, &deep) : -ENOENT, &deep);
+}
+
+static void deep_close(struct probe *p)
+{
+	if (!p->deep_windows)
+		return;
+	p->deep_windows--;
+	vs_source_deep_close(&p->source);
+}
+
 static void serve(struct probe *p)
 {
 	const struct vs_apart_message *m = &p->in;
-	struct vs_deep_sample deep = { 0 };
 
 	if (!p->source.ops && m->type != VS_APART_START) {
 		vs_loop_stop(p->loop);
@@ -188,19 +223,16 @@ static void serve(struct probe *p)
 		answer_sample(p, vs_source_sample(&p->source, (enum vs_look)m->value, &p->sample));
 		break;
 	case VS_APART_WINDOW:
-		if (m->value)
-			vs_source_window_open(&p->source);
-		else
-			vs_source_window_close(&p->source);
+		window(p, m->value != 0);
 		break;
 	case VS_APART_DEEP_OPEN:
-		answer_deep(p, vs_source_deep_open(&p->source, &p->sample, &deep), &deep);
+		deep_open(p);
 		break;
 	case VS_APART_DEEP_READ:
-		answer_deep(p, vs_source_deep_read(&p->source, &deep), &deep);
+		deep_read(p);
 		break;
 	case VS_APART_DEEP_CLOSE:
-		vs_source_deep_close(&p->source);
+		deep_close(p);
 		break;
 	default:
 		vs_loop_stop(p->loop);

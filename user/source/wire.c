@@ -161,6 +161,7 @@ int vs_wire_encode(const struct vs_sample *s, void *buffer, size_t size, size_t 
 	h.n[VS_WIRE_KVM] = s->kvm_n;
 	h.has_kvm_names = s->kvm_names ? 1 : 0;
 	h.flush_blind = s->flush_blind;
+	h.synthetic = s->synthetic;
 	*ret_len = w.at;
 	if (w.at > size)
 		return -ENOSPC;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * wire_format.h - how a sample lies in the memory that two processes share.
- * For source/wire.c and source/wire_read.c only.
+ * For source/wire.c, wire_read.c and wire_check.c only.
  *
  *   header
  *   records of each kind, in the order of enum vs_wire_array
@@ -20,6 +20,8 @@
 #pragma once
 #include "model/deep.h"
 #include "model/sample.h"
+
+#include <string.h>
 
 #define VS_WIRE_MAGIC	   0x31657269777376ull /* "vswire1" */
 #define VS_WIRE_DEEP_MAGIC 0x31706565647376ull /* "vsdeep1" */
@@ -47,7 +49,7 @@ struct vs_wire_header {
 	uint32_t each[VS_WIRE_SIZE__N];
 	uint32_t infos_n, texts_n;
 	uint64_t texts_len;
-	uint32_t has_kvm_names, flush_blind;
+	uint32_t has_kvm_names, flush_blind, synthetic, pad;
 };
 
 struct vs_wire_deep {
@@ -68,3 +70,28 @@ static inline void vs_wire_sizes(uint32_t ret[VS_WIRE_SIZE__N])
 	ret[VS_WIRE_KVM_NAMES] = sizeof(struct vs_kvm_names);
 	ret[VS_WIRE_INFO] = sizeof(struct vs_disk_info);
 }
+
+/* A bool that another process wrote may be anything; to read it as one is
+ * undefined unless it is 0 or 1. */
+static inline bool vs_wire_is_bool(const bool *b)
+{
+	uint8_t byte;
+
+	memcpy(&byte, b, 1);
+	return byte <= 1;
+}
+
+#define VS_WIRE_CUT(text) ((text)[sizeof(text) - 1] = '\0')
+
+void vs_wire_cut_program(struct vs_program_sample *p);
+
+/* What numbers in records stand for: number - 1 is the index. */
+struct vs_wire_refs {
+	const char *const *texts;
+	const struct vs_disk_info *const *infos;
+	uint32_t texts_n, infos_n;
+};
+
+/* Checks records that were copied, puts pointers in place of numbers, cuts
+ * texts. Return: 0 or -EBADMSG, with pointers that must not be followed. */
+int vs_wire_check(struct vs_sample *s, const struct vs_wire_refs *refs);

@@ -128,26 +128,6 @@ static int read_array(struct reader *r, void **array, size_t *size, uint64_t n, 
 	return 0;
 }
 
-/* A bool that another process wrote may be anything; to read it as one is
- * undefined unless it is 0 or 1. */
-static bool is_bool(const bool *b)
-{
-	uint8_t byte;
-
-	memcpy(&byte, b, 1);
-	return byte <= 1;
-}
-
-#define CUT(text) ((text)[sizeof(text) - 1] = '\0')
-
-static const char *text_of(const struct vs_wire_names *names, const struct vs_wire_header *h,
-			   const char *number)
-{
-	uintptr_t i = (uintptr_t)number;
-
-	return i && i <= h->texts_n ? names->text_of[i - 1] : NULL;
-}
-
 static int read_infos(struct reader *r, const struct vs_wire_header *h, struct vs_wire_names *names)
 {
 	if (h->infos_n > (r->len - r->at) / sizeof(struct vs_disk_info))
@@ -162,11 +142,11 @@ static int read_infos(struct reader *r, const struct vs_wire_header *h, struct v
 		if (!from)
 			return -EBADMSG;
 		memcpy(&info, from, sizeof(info));
-		if (!is_bool(&info.logical))
+		if (!vs_wire_is_bool(&info.logical))
 			return -EBADMSG;
-		CUT(info.name);
-		CUT(info.kind);
-		CUT(info.backing);
+		VS_WIRE_CUT(info.name);
+		VS_WIRE_CUT(info.kind);
+		VS_WIRE_CUT(info.backing);
 		names->info_of[i] = intern(&names->infos, &info, sizeof(info));
 		if (!names->info_of[i])
 			return -ENOMEM;
@@ -201,108 +181,6 @@ static int read_texts(struct reader *r, const struct vs_wire_header *h, struct v
 	return left ? -EBADMSG : 0;
 }
 
-static int check_vms(struct vs_sample *s, const struct vs_wire_header *h,
-		     const struct vs_wire_names *names)
-{
-	for (size_t i = 0; i < s->vms_n; i++) {
-		struct vs_vm_sample *v = &s->vms[i];
-
-		v->source = text_of(names, h, v->source);
-		if (!v->source || !is_bool(&v->ended) || !is_bool(&v->announced) ||
-		    !is_bool(&v->libvirt.known) || v->images_n > VS_IMAGE__N)
-			return -EBADMSG;
-		CUT(v->name);
-		CUT(v->uuid);
-		CUT(v->libvirt.state);
-		CUT(v->libvirt.reason);
-		CUT(v->libvirt.title);
-		CUT(v->libvirt.disagreement);
-		for (uint32_t k = 0; k < v->images_n; k++) {
-			CUT(v->images[k].path);
-			CUT(v->images[k].target);
-		}
-	}
-	return 0;
-}
-
-static int check_net(struct vs_sample *s, const struct vs_wire_header *h,
-		     const struct vs_wire_names *names)
-{
-	for (size_t i = 0; i < s->vnics_n; i++) {
-		struct vs_vnic_sample *n = &s->vnics[i];
-
-		if (!is_bool(&n->attached) || !is_bool(&n->has_link) || !is_bool(&n->vhost_blind) ||
-		    !is_bool(&n->has_drops) || !is_bool(&n->has_residence))
-			return -EBADMSG;
-		CUT(n->name);
-		CUT(n->mac);
-		CUT(n->alias);
-	}
-	for (size_t i = 0; i < s->drops_n; i++) {
-		struct vs_drop_sample *d = &s->drops[i];
-
-		d->reason = text_of(names, h, d->reason);
-		d->location = text_of(names, h, d->location);
-		if (!d->reason || !d->location || d->kind.site >= VS_SITE__N ||
-		    d->kind.class >= VS_CLASS__N || d->kind.direction > VS_DIR_TX ||
-		    !is_bool(&d->kind.kernel_counts) || !is_bool(&d->kind.by_noop))
-			return -EBADMSG;
-	}
-	for (size_t i = 0; i < s->virtqs_n; i++)
-		if (!is_bool(&s->virtqs[i].ended) || s->virtqs[i].row.direction > VS_DIR_BOTH)
-			return -EBADMSG;
-	return 0;
-}
-
-static int check_rest(struct vs_sample *s, const struct vs_wire_header *h,
-		      const struct vs_wire_names *names)
-{
-	for (size_t i = 0; i < s->disks_n; i++) {
-		struct vs_disk_sample *d = &s->disks[i];
-		uintptr_t number = (uintptr_t)d->info;
-
-		d->info = number && number <= h->infos_n ? names->info_of[number - 1] : NULL;
-		if (!d->info || d->op >= VS_OP__N)
-			return -EBADMSG;
-	}
-	for (size_t i = 0; i < s->threads_n; i++) {
-		if (s->threads[i].role >= VS_ROLE__N)
-			return -EBADMSG;
-		CUT(s->threads[i].name);
-	}
-	return 0;
-}
-
-static void cut_program(struct vs_program_sample *p)
-{
-	CUT(p->name);
-	CUT(p->hook);
-}
-
-static int check_self(struct vs_self_sample *self, const struct vs_wire_header *h,
-		      const struct vs_wire_names *names)
-{
-	if (self->programs_n > VS_PROGRAM__N || self->probes_n > VS_PROBE__N ||
-	    self->maps_n > VS_MAP__N || self->sinks_n > VS_SINK__N)
-		return -EBADMSG;
-	for (uint32_t i = 0; i < self->maps_n; i++)
-		CUT(self->maps[i].name);
-	for (uint32_t i = 0; i < self->sinks_n; i++)
-		CUT(self->sinks[i].name);
-	for (uint32_t i = 0; i < self->programs_n; i++)
-		cut_program(&self->programs[i]);
-	for (uint32_t i = 0; i < self->probes_n; i++) {
-		struct vs_probe_state *p = &self->probes[i];
-
-		p->state = text_of(names, h, p->state);
-		if (!p->state)
-			return -EBADMSG;
-		CUT(p->name);
-		CUT(p->reason);
-	}
-	return 0;
-}
-
 static int read_kvm_names(struct reader *r, struct vs_wire_names *names, struct vs_sample *s)
 {
 	const void *from = take(r, sizeof(*s->kvm_names));
@@ -311,12 +189,12 @@ static int read_kvm_names(struct reader *r, struct vs_wire_names *names, struct 
 	if (!from || !skip_to_8(r))
 		return -EBADMSG;
 	memcpy(&k, from, sizeof(k));
-	if (k.n > VS_KVM_STAT__N || !is_bool(&k.polling))
+	if (k.n > VS_KVM_STAT__N || !vs_wire_is_bool(&k.polling))
 		return -EBADMSG;
 	for (uint32_t i = 0; i < VS_KVM_STAT__N; i++) {
-		if (!is_bool(&k.exits[i]))
+		if (!vs_wire_is_bool(&k.exits[i]))
 			return -EBADMSG;
-		CUT(k.name[i]);
+		VS_WIRE_CUT(k.name[i]);
 	}
 	s->kvm_names = intern(&names->kvm, &k, sizeof(k));
 	return s->kvm_names ? 0 : -ENOMEM;
@@ -334,6 +212,7 @@ static int read_kvm_names(struct reader *r, struct vs_wire_names *names, struct 
 static int read_all(struct reader *r, const struct vs_wire_header *h, struct vs_wire_names *names,
 		    struct vs_sample *s)
 {
+	struct vs_wire_refs refs;
 	const void *self;
 	int e;
 
@@ -347,11 +226,13 @@ static int read_all(struct reader *r, const struct vs_wire_header *h, struct vs_
 		return -EBADMSG;
 	memcpy(&s->self, self, sizeof(s->self));
 	if ((h->has_kvm_names && (e = read_kvm_names(r, names, s))) ||
-	    (e = read_infos(r, h, names)) || (e = read_texts(r, h, names)) ||
-	    (e = check_vms(s, h, names)) || (e = check_net(s, h, names)) ||
-	    (e = check_rest(s, h, names)) || (e = check_self(&s->self, h, names)))
+	    (e = read_infos(r, h, names)) || (e = read_texts(r, h, names)))
 		return e;
-	return r->at == r->len ? 0 : -EBADMSG;
+	refs = (struct vs_wire_refs){ .texts = names->text_of,
+				      .infos = names->info_of,
+				      .texts_n = h->texts_n,
+				      .infos_n = h->infos_n };
+	return r->at == r->len ? vs_wire_check(s, &refs) : -EBADMSG;
 }
 
 int vs_wire_decode(const void *bytes, size_t len, struct vs_wire_names *names,
@@ -369,7 +250,7 @@ int vs_wire_decode(const void *bytes, size_t len, struct vs_wire_names *names,
 	vs_wire_sizes(each);
 	if (h.magic != VS_WIRE_MAGIC || memcmp(h.each, each, sizeof(each)) != 0)
 		return -EPROTONOSUPPORT;
-	if (h.len != len || h.has_kvm_names > 1 || h.flush_blind > 1)
+	if (h.len != len || h.has_kvm_names > 1 || h.flush_blind > 1 || h.synthetic > 1)
 		return -EBADMSG;
 	r.at = sizeof(h);
 	e = skip_to_8(&r) ? read_all(&r, &h, names, ret) : -EBADMSG;
@@ -381,6 +262,7 @@ int vs_wire_decode(const void *bytes, size_t len, struct vs_wire_names *names,
 	ret->wall_ns = h.wall_ns;
 	ret->threads_ns = h.threads_ns;
 	ret->flush_blind = h.flush_blind;
+	ret->synthetic = h.synthetic;
 	return 0;
 }
 
@@ -407,8 +289,8 @@ int vs_wire_decode_deep(const void *bytes, size_t len, struct vs_deep_sample *re
 	if (!e && r.at != len)
 		e = -EBADMSG;
 	for (uint64_t i = 0; !e && i < h.threads_n; i++) {
-		CUT(s.threads[i].name);
-		if (s.threads[i].role >= VS_ROLE__N || !is_bool(&s.threads[i].waiting))
+		VS_WIRE_CUT(s.threads[i].name);
+		if (s.threads[i].role >= VS_ROLE__N || !vs_wire_is_bool(&s.threads[i].waiting))
 			e = -EBADMSG;
 	}
 	if (e) {
@@ -416,9 +298,9 @@ int vs_wire_decode_deep(const void *bytes, size_t len, struct vs_deep_sample *re
 		return e;
 	}
 	for (uint64_t i = 0; i < h.ran_n; i++)
-		CUT(s.ran[i].comm);
+		VS_WIRE_CUT(s.ran[i].comm);
 	for (size_t i = 0; i < sizeof(s.programs) / sizeof(s.programs[0]); i++)
-		cut_program(&s.programs[i]);
+		vs_wire_cut_program(&s.programs[i]);
 	s.mono_ns = h.mono_ns;
 	s.threads_n = h.threads_n;
 	s.ran_n = h.ran_n;

@@ -5,6 +5,8 @@ import shutil
 import signal
 import time
 
+import pytest
+
 from lab import sh
 from probe import READY, VIRTSCOPE, Look, Report, map_entries, run, validate
 
@@ -31,15 +33,20 @@ def test_entries_of_maps_are_those_that_bpftool_counts(lab, daemon):
     for vm in vms:
         probe.event("vnic.attach", vm, timeout_s=10)
     ns.send("t0", 1500)     # more than the ring holds: a row of drops
-    # Other VMs of this host may come and go between the two counts.
-    for _ in range(10):
-        maps = report(probe, 0.1)["self"]["maps"]
+    def count():
         entries = {name: n for (name, _), n in map_entries(probe.probe_pid).items()}
-        counts = {name: (maps[name]["used"], entries[name]) for name in ("vs_task", "vs_vnic_id", "vs_drop")}
-        if all(used == counted for used, counted in counts.values()):
+        return {name: entries[name] for name in ("vs_task", "vs_vnic_id", "vs_drop")}
+
+    # Other VMs of this host may come and go: what counts is a look while none did.
+    for _ in range(20):
+        before = count()
+        maps = report(probe, 0.05)["self"]["maps"]
+        if count() == before:
             break
-    assert all(used == counted for used, counted in counts.values()), counts
-    assert counts["vs_task"][0] >= 3 and counts["vs_vnic_id"][0] >= 3 and counts["vs_drop"][0] >= 1
+    else:
+        pytest.skip("VMs of others come and go all the time")
+    assert {name: maps[name]["used"] for name in before} == before
+    assert before["vs_task"] >= 3 and before["vs_vnic_id"] >= 3 and before["vs_drop"] >= 1
     assert maps["vs_vnic"]["used"] == maps["vs_vnic_id"]["used"]
     for shown in json.loads(sh("bpftool", "-j", "map", "show")):
         if shown.get("name") in ("vs_vnic", "vs_rq", "vs_inflight"):

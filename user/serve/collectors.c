@@ -308,14 +308,48 @@ static void vnic(struct walk *w, const struct vs_vnic_sample *n, struct vs_devic
 		 (const char *const[]){ "mac", n->mac, "netns", netns, "ifindex", ifindex, NULL });
 }
 
+static struct vs_device *device_of_disk(struct walk *w, struct vs_subject *s,
+					const struct vs_disk_sample *d)
+{
+	struct vs_device *device = vs_subjects_device(
+		w->series, s, d->info->logical ? VS_DEVICE_LOGICAL : VS_DEVICE_PHYSICAL, d->dev,
+		d->info->name);
+
+	if (!device)
+		w->r = -ENOMEM;
+	return device;
+}
+
+/* All devices have their places before any reason of a drop takes what is left. */
+static void devices(struct walk *w, struct vs_device **ret_vnics)
+{
+	for (size_t i = 0; i < w->s->vnics_n; i++) {
+		const struct vs_vnic_sample *n = &w->s->vnics[i];
+		struct vs_subject *s = n->vm_uid ? subject(w, n->vm_uid) : NULL;
+
+		if (!s)
+			continue;
+		ret_vnics[i] = vs_subjects_device(w->series, s, VS_DEVICE_VNIC, n->netns_inum,
+						  n->name);
+		if (!ret_vnics[i])
+			w->r = -ENOMEM;
+	}
+	for (size_t i = 0; i < w->s->disks_n; i++) {
+		const struct vs_disk_sample *d = &w->s->disks[i];
+		struct vs_subject *s = subject(w, d->vm_uid);
+
+		if (s && (!i || d[-1].vm_uid != d->vm_uid || d[-1].dev != d->dev))
+			(void)device_of_disk(w, s, d);
+	}
+}
+
 /* vNICs and drops are both sorted by the vNIC. */
-static void vnics(struct walk *w, struct vs_device **ret_devices)
+static void vnics(struct walk *w, struct vs_device *const *of_vnics)
 {
 	const struct vs_drop_sample *d = w->s->drops, *end = d + w->s->drops_n;
 
 	for (size_t i = 0; i < w->s->vnics_n; i++) {
 		const struct vs_vnic_sample *n = &w->s->vnics[i];
-		struct vs_subject *s = subject(w, n->vm_uid);
 		const struct vs_drop_sample *first;
 		uint64_t lost[2] = { 0 };
 
@@ -324,16 +358,10 @@ static void vnics(struct walk *w, struct vs_device **ret_devices)
 		for (first = d; d < end && d->vnic_uid == n->uid; d++)
 			if (d->kind.class == VS_CLASS_LOSS)
 				lost[d->kind.direction & 1] += d->count;
-		if (!s || s == &w->series->nobody)
+		if (!of_vnics[i])
 			continue;
-		ret_devices[i] = vs_subjects_device(w->series, s, VS_DEVICE_VNIC, n->netns_inum,
-						    n->name);
-		if (!ret_devices[i]) {
-			w->r = -ENOMEM;
-			continue;
-		}
-		vnic(w, n, ret_devices[i], lost);
-		drops(w, ret_devices[i], first, d);
+		vnic(w, n, of_vnics[i]->into, lost);
+		drops(w, of_vnics[i]->into, first, d);
 	}
 	vs_exports_sweep(w->series, VS_COLLECT_VNIC);
 	vs_exports_sweep(w->series, VS_COLLECT_VNIC_DIR);
@@ -341,7 +369,7 @@ static void vnics(struct walk *w, struct vs_device **ret_devices)
 	vs_exports_sweep(w->series, VS_COLLECT_HARMLESS);
 }
 
-static void virtqs(struct walk *w, struct vs_device *const *devices)
+static void virtqs(struct walk *w, struct vs_device *const *of_vnics)
 {
 	for (size_t i = 0; i < w->s->virtqs_n; i++) {
 		const struct vs_virtq_sample *q = &w->s->virtqs[i];
@@ -351,8 +379,8 @@ static void virtqs(struct walk *w, struct vs_device *const *devices)
 		const struct vs_vnic_sample *n =
 			q->vnic_uid ? vs_sample_find_vnic(w->s, q->vnic_uid) : NULL;
 
-		if (n && devices[n - w->s->vnics])
-			(void)observe(w, VS_COLLECT_VIRTQ, &key, devices[n - w->s->vnics], &c,
+		if (n && of_vnics[n - w->s->vnics])
+			(void)observe(w, VS_COLLECT_VIRTQ, &key, of_vnics[n - w->s->vnics]->into, &c,
 				      "direction=\"%s\"", direction(c.dir));
 	}
 	vs_exports_sweep(w->series, VS_COLLECT_VIRTQ);
@@ -371,21 +399,16 @@ static void disks(struct walk *w)
 
 		if (!s)
 			continue;
-		if (!device || i == 0 || d[-1].vm_uid != d->vm_uid || d[-1].dev != d->dev)
-			device = vs_subjects_device(w->series, s,
-						    d->info->logical ? VS_DEVICE_LOGICAL :
-								       VS_DEVICE_PHYSICAL,
-						    d->dev, d->info->name);
-		if (!device) {
-			w->r = -ENOMEM;
+		if (!device || d[-1].vm_uid != d->vm_uid || d[-1].dev != d->dev)
+			device = device_of_disk(w, s, d);
+		if (!device)
 			continue;
-		}
 		(void)observe(w, d->vm_uid ? VS_COLLECT_DISK : VS_COLLECT_UNATTRIBUTED_DISK, &key,
-			      device, &c, "layer=\"%s\",op=\"%s\"", layer, vs_op_name(d->op));
+			      device->into, &c, "layer=\"%s\",op=\"%s\"", layer, vs_op_name(d->op));
 		for (c.part = 0; c.part < VS_PART__N; c.part++) {
 			key.d = c.part;
 			(void)observe(w, d->vm_uid ? VS_COLLECT_DISK_PART : VS_COLLECT_UNATTRIBUTED_PART,
-				      &key, device, &c, "layer=\"%s\",op=\"%s\",part=\"%s\"", layer,
+				      &key, device->into, &c, "layer=\"%s\",op=\"%s\",part=\"%s\"", layer,
 				      vs_op_name(d->op), vs_part_name(c.part));
 		}
 	}
@@ -474,15 +497,16 @@ static void self(struct walk *w, const struct vs_own *exporter)
 int vs_exports_walk(struct vs_exports *series, const struct vs_sample *s)
 {
 	struct walk w = { .series = series, .s = s };
-	vs_autofree struct vs_device **devices = calloc(s->vnics_n + 1, sizeof(*devices));
+	vs_autofree struct vs_device **of_vnics = calloc(s->vnics_n + 1, sizeof(*of_vnics));
 
-	if (!devices)
+	if (!of_vnics)
 		return -ENOMEM;
 	vms(&w);
 	threads(&w);
 	kvm(&w);
-	vnics(&w, devices);
-	virtqs(&w, devices);
+	devices(&w, of_vnics);
+	vnics(&w, of_vnics);
+	virtqs(&w, of_vnics);
 	disks(&w);
 	unattributed_drops(&w);
 	return w.r;

@@ -200,7 +200,8 @@ void vs_subjects_init(struct vs_exports *series);
 /* The VM, made when it is new. Return: NULL when there is no memory. */
 struct vs_subject *vs_subjects_vm(struct vs_exports *series, const struct vs_vm_sample *vm);
 struct vs_subject *vs_subjects_find(struct vs_exports *series, uint64_t uid);
-/* The device that series of this one are kept under: itself, or an "other". */
+/* The device, made when it is new. Its series are those of its ->into, which may become
+ * another when the next one is made. */
 struct vs_device *vs_subjects_device(struct vs_exports *series, struct vs_subject *s,
 				     enum vs_device_kind kind, uint64_t key, const char *name);
 /* The vNIC "other" of a subject, for reasons that do not fit. */

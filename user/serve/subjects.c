@@ -314,7 +314,7 @@ struct vs_device *vs_subjects_device(struct vs_exports *series, struct vs_subjec
 		DL_APPEND(s->devices, d);
 	}
 	d->gen = series->gen;
-	return d->into;
+	return d;
 }
 
 struct named {

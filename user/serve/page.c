@@ -12,6 +12,7 @@
 #define STEP_ROWS     32
 #define IDLE_TICKS    120 /* nobody has asked for so long: memory is given back */
 #define KEEP_UP_TICKS 30  /* even then, so that no count wraps twice unseen */
+#define FOLLOW_TICKS  5	  /* while there are scrapes: what ends between two of them counts, too */
 #define WHOLE_TICKS   10
 
 struct vs_page {
@@ -165,8 +166,7 @@ void vs_page_tick(struct vs_page *p, const struct vs_sample *sample)
 	if (!sample)
 		return;
 	p->number++;
-	/* Threads that begin and end between two scrapes count, too, while there are scrapes. */
-	if (p->number - p->asked < IDLE_TICKS || p->number % KEEP_UP_TICKS == 0)
+	if (p->number % (p->number - p->asked < IDLE_TICKS ? FOLLOW_TICKS : KEEP_UP_TICKS) == 0)
 		take_in(p);
 	if (p->number - p->asked > IDLE_TICKS)
 		let_go(p);

@@ -25,10 +25,10 @@ static void set(struct self_walk *w, enum vs_collector collector, const struct v
 
 static void self(struct self_walk *w, const struct vs_own *exporter)
 {
-	static const char *const kinds[] = { "vm", "vnic", "disk", "reason" };
+	static const char *const kinds[] = {"vm", "vnic", "disk", "reason"};
 	const struct vs_self_sample *s = &w->s->self;
 	struct vs_own own = *exporter;
-	struct vs_metric_context c = { .self = s, .own = &own };
+	struct vs_metric_context c = {.self = s, .own = &own};
 	uint64_t recursion = 0;
 	char text[64];
 
@@ -51,7 +51,8 @@ static void self(struct self_walk *w, const struct vs_own *exporter)
 	for (uint32_t i = 0; i < s->probes_n; i++) {
 		(void)snprintf(text, sizeof(text), "probe=\"%s\",state=\"%s\"", s->probes[i].name,
 			       s->probes[i].state);
-		if (vs_exports_set(w->series, VS_COLLECT_PROBE, &w->series->host.whole, text, false, &c))
+		if (vs_exports_set(w->series, VS_COLLECT_PROBE, &w->series->host.whole, text, false,
+				   &c))
 			w->r = -ENOMEM;
 	}
 	for (uint32_t i = 0; i < VS_LOST__N; i++) {
@@ -68,9 +69,10 @@ static void self(struct self_walk *w, const struct vs_own *exporter)
 	}
 }
 
-int vs_exports_walk_self(struct vs_exports *series, const struct vs_sample *s, const struct vs_own *own)
+int vs_exports_walk_self(struct vs_exports *series, const struct vs_sample *s,
+			 const struct vs_own *own)
 {
-	struct self_walk w = { .series = series, .s = s };
+	struct self_walk w = {.series = series, .s = s};
 
 	self(&w, own);
 	return w.r;

@@ -15,7 +15,7 @@
 #define BOUND_MAX 60.0
 
 /* 7 bounds, so that a VM with two vNICs under vhost and two disks is below 150. */
-static const double default_buckets[] = { 20e-6, 100e-6, 500e-6, 2e-3, 10e-3, 100e-3, 1.0 };
+static const double default_buckets[] = {20e-6, 100e-6, 500e-6, 2e-3, 10e-3, 100e-3, 1.0};
 
 uint32_t vs_exports_snap(double seconds)
 {
@@ -48,18 +48,19 @@ static int set_bounds(struct vs_exports *series)
 {
 	const struct vs_exports_options *o = &series->options;
 	const double *wished = o->buckets_n ? o->buckets : default_buckets;
-	uint32_t n = o->buckets_n ? o->buckets_n :
-				    sizeof(default_buckets) / sizeof(default_buckets[0]);
+	uint32_t n =
+		o->buckets_n ? o->buckets_n : sizeof(default_buckets) / sizeof(default_buckets[0]);
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t bound;
 
-		if (n > VS_EXPORTS_BUCKET__N || !(wished[i] >= BOUND_MIN) || wished[i] > BOUND_MAX ||
-		    (i && wished[i] <= wished[i - 1]))
-			return vs_fail(EINVAL,
-				       "metrics: the bucket %g s is not possible: up to %d bounds from "
-				       "0.000002 to 60, each above the one before",
-				       wished[i], VS_EXPORTS_BUCKET__N);
+		if (n > VS_EXPORTS_BUCKET__N || !(wished[i] >= BOUND_MIN) ||
+		    wished[i] > BOUND_MAX || (i && wished[i] <= wished[i - 1]))
+			return vs_fail(
+				EINVAL,
+				"metrics: the bucket %g s is not possible: up to %d bounds from "
+				"0.000002 to 60, each above the one before",
+				wished[i], VS_EXPORTS_BUCKET__N);
 		bound = vs_exports_snap(wished[i]);
 		/* two wishes for one edge: one is enough */
 		if (series->bounds_n && series->bound[series->bounds_n - 1] == bound)
@@ -118,7 +119,9 @@ int vs_exports_new(const struct vs_exports_options *options, struct vs_exports *
 		series->options.series_per_vm = 150;
 	if (!series->options.vms)
 		series->options.vms = 500;
-	r = copy_detail(series, options) ?: set_bounds(series);
+	r = copy_detail(series, options);
+	if (!r)
+		r = set_bounds(series);
 	if (r) {
 		free_detail(series);
 		free(series);
@@ -181,9 +184,10 @@ char *vs_exports_escape(const char *text, char ret_text[static VS_ESCAPED__N])
 	return ret_text;
 }
 
-int vs_exports_update(struct vs_exports *series, const struct vs_sample *s, const struct vs_own *own)
+int vs_exports_update(struct vs_exports *series, const struct vs_sample *s,
+		      const struct vs_own *own)
 {
-	int r;
+	int r, of_self;
 
 	series->gen++;
 	memset(series->touched, 0, sizeof(series->touched));
@@ -192,7 +196,7 @@ int vs_exports_update(struct vs_exports *series, const struct vs_sample *s, cons
 	vs_subjects_sweep(series);
 	if (series->relabel && !r)
 		r = vs_subjects_relabel(series);
-	r = vs_exports_walk_self(series, s, own) ?: r;
+	of_self = vs_exports_walk_self(series, s, own);
 	vs_exports_sweep_rows(series);
-	return r;
+	return r ? r : of_self;
 }

@@ -7,21 +7,23 @@
 #include <string.h>
 #include <utlist.h>
 
-uint32_t vs_exports_cost(const struct vs_exports *series, enum vs_collector collector, uint32_t wanted)
+uint32_t vs_exports_cost(const struct vs_exports *series, enum vs_collector collector,
+			 uint32_t wanted)
 {
 	const struct vs_layout *s = &series->slots[collector];
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < s->metrics_n; i++)
 		if (wanted & 1u << i)
-			n += vs_metrics[s->metric[i]].type == VS_METRIC_HISTOGRAM ?
-				     series->bounds_n + 3 : /* +Inf, _sum, _count */
+			n += vs_metrics[s->metric[i]].type == VS_METRIC_HISTOGRAM
+				     ? series->bounds_n + 3
+				     : /* +Inf, _sum, _count */
 				     1;
 	return n;
 }
 
 uint32_t vs_exports_wanted(const struct vs_exports *series, enum vs_collector collector,
-			  const struct vs_metric_context *c, bool detail)
+			   const struct vs_metric_context *c, bool detail)
 {
 	const struct vs_layout *s = &series->slots[collector];
 	uint32_t wanted = 0;
@@ -33,13 +35,13 @@ uint32_t vs_exports_wanted(const struct vs_exports *series, enum vs_collector co
 }
 
 struct vs_row *vs_exports_row(const struct vs_device *device, enum vs_collector collector,
-			     const char *text)
+			      const char *text)
 {
 	struct vs_row *row;
 
 	DL_FOREACH2(device->rows, row, dnext)
-		if (row->collector == collector && (!text || strcmp(row->text, text) == 0))
-			return row;
+	if (row->collector == collector && (!text || strcmp(row->text, text) == 0))
+		return row;
 	return NULL;
 }
 
@@ -93,8 +95,8 @@ void vs_exports_bury(struct vs_exports *series)
 
 	for (int c = 0; c < VS_COLLECT__N; c++)
 		HASH_ITER(hh, series->objects[c], o, tmp)
-			if (o->row->device->dead)
-				free_object(series, (enum vs_collector)c, o);
+	if (o->row->device->dead)
+		free_object(series, (enum vs_collector)c, o);
 }
 
 void vs_exports_sweep(struct vs_exports *series, enum vs_collector collector)
@@ -104,12 +106,12 @@ void vs_exports_sweep(struct vs_exports *series, enum vs_collector collector)
 	if (HASH_COUNT(series->objects[collector]) == series->touched[collector])
 		return;
 	HASH_ITER(hh, series->objects[collector], o, tmp)
-		if (o->gen != series->gen)
-			free_object(series, collector, o);
+	if (o->gen != series->gen)
+		free_object(series, collector, o);
 }
 
 struct vs_origin *vs_exports_find(struct vs_exports *series, enum vs_collector collector,
-				 const struct vs_origin_key *key)
+				  const struct vs_origin_key *key)
 {
 	struct vs_origin *last = series->at[collector];
 	struct vs_origin *o = last ? last->hh.next : series->objects[collector];
@@ -127,8 +129,8 @@ struct vs_origin *vs_exports_find(struct vs_exports *series, enum vs_collector c
 }
 
 struct vs_origin *vs_exports_make(struct vs_exports *series, enum vs_collector collector,
-				 const struct vs_origin_key *key, struct vs_device *device,
-				 const char *text, uint32_t wanted)
+				  const struct vs_origin_key *key, struct vs_device *device,
+				  const char *text, uint32_t wanted)
 {
 	struct vs_origin *o =
 		calloc(1, sizeof(*o) + series->slots[collector].size * sizeof(o->last[0]));
@@ -206,7 +208,8 @@ static void begin_row(struct vs_exports *series, struct vs_row *row)
 	}
 }
 
-void vs_exports_add(struct vs_exports *series, struct vs_origin *o, const struct vs_metric_context *c)
+void vs_exports_add(struct vs_exports *series, struct vs_origin *o,
+		    const struct vs_metric_context *c)
 {
 	struct vs_row *row = o->row;
 	const struct vs_layout *s = &series->slots[row->collector];
@@ -235,7 +238,7 @@ void vs_exports_add(struct vs_exports *series, struct vs_origin *o, const struct
 }
 
 int vs_exports_set(struct vs_exports *series, enum vs_collector collector, struct vs_device *device,
-		  const char *text, bool text_only, const struct vs_metric_context *c)
+		   const char *text, bool text_only, const struct vs_metric_context *c)
 {
 	const struct vs_layout *s = &series->slots[collector];
 	struct vs_row *row = vs_exports_row(device, collector, text_only ? NULL : text);
@@ -257,7 +260,7 @@ int vs_exports_set(struct vs_exports *series, enum vs_collector collector, struc
 	row->has = 0;
 	for (uint32_t i = 0; i < s->metrics_n; i++) {
 		const struct vs_metric *m = &vs_metrics[s->metric[i]];
-		uint64_t none[VS_EXPORTS_BUCKET__N + 2] = { 0 }, *v = &row->v[s->at[i]];
+		uint64_t none[VS_EXPORTS_BUCKET__N + 2] = {0}, *v = &row->v[s->at[i]];
 		struct vs_metric_value value;
 
 		m->get(c, &value);
@@ -285,6 +288,6 @@ void vs_exports_sweep_rows(struct vs_exports *series)
 
 	for (size_t i = 0; i < sizeof(as_a_whole) / sizeof(as_a_whole[0]); i++)
 		DL_FOREACH_SAFE(series->rows[as_a_whole[i]], row, tmp)
-			if (row->gen != series->gen)
-				free_row(series, row);
+	if (row->gen != series->gen)
+		free_row(series, row);
 }

@@ -451,6 +451,11 @@ void vs_http_tick(struct vs_http *h, const struct vs_sample *sample)
 			(void)shutdown(c->fd, SHUT_RDWR);
 }
 
+bool vs_http_is_read(const struct vs_http *h)
+{
+	return h && vs_page_is_read(h->page);
+}
+
 bool vs_http_wants_whole(struct vs_http *h)
 {
 	return h && vs_page_wants_whole(h->page);

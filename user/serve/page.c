@@ -214,9 +214,14 @@ int vs_page_get(struct vs_page *p, uint64_t number, struct MHD_Response **ret)
 	return p->making ? -EAGAIN : begin(p);
 }
 
+bool vs_page_is_read(const struct vs_page *p)
+{
+	return p->asked && p->number - p->asked <= IDLE_TICKS;
+}
+
 bool vs_page_wants_whole(struct vs_page *p)
 {
-	if (!p->asked || p->number - p->asked > IDLE_TICKS || p->number - p->whole < WHOLE_TICKS)
+	if (!vs_page_is_read(p) || p->number - p->whole < WHOLE_TICKS)
 		return false;
 	p->whole = p->number;
 	return true;

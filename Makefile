@@ -115,13 +115,15 @@ build/tests/harness/%: tests/harness/%.c $(wildcard tests/harness/pose/*.[ch])
 
 harness: $(HARNESS) ## build the test drivers
 
-lint: build/virtscope ## rules of the tree: layers, licence lines, no version checks, tables of kernels, what is generated
+lint: build/virtscope ## rules of the tree: layers, licence lines, no version checks, what is generated, rules and dashboards
 	scripts/check-layers --self-test
 	scripts/check-layers
 	scripts/check-spdx --self-test
 	scripts/check-spdx
 	scripts/gen-kernels --self-test
 	scripts/gen-kernels --check
+	scripts/gen-metrics --self-test
+	scripts/gen-metrics --check
 	scripts/gen-man --self-test
 	scripts/gen-man --check
 	scripts/gen-completion --check

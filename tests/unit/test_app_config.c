@@ -278,7 +278,7 @@ static void differences_are_told_by_key_with_when_they_count(void **state)
 	assert_int_equal(parse("control: /x\nevents: {journal: true}\nmetrics: {detail: [a]}\n"), 0);
 	differing[0] = '\0';
 	vs_config_diff(&other, &c, note, NULL);
-	assert_string_equal(differing, "control events.journal! metrics.detail ");
+	assert_string_equal(differing, "control events.journal! metrics.detail! ");
 	vs_config_copy(&c, &other, "control");
 	vs_config_copy(&c, &other, "metrics.detail");
 	differing[0] = '\0';

@@ -13,7 +13,7 @@ INSTALL_FILES = dist/systemd/virtscope.service:$(DESTDIR)$(UNITDIR)/virtscope.se
 	dist/tmpfiles.d/virtscope.conf:$(D)/lib/tmpfiles.d/virtscope.conf \
 	$(foreach f,README.md $(wildcard docs/*.md docs/*.json docs/virtscope.yaml),$f:$(D)/share/doc/virtscope/$(notdir $f)) \
 	$(foreach f,$(sort $(wildcard dist/prometheus/*.yml dist/prometheus/*.yaml)),$f:$(D)/share/virtscope/prometheus/$(notdir $f)) \
-	$(foreach f,$(sort $(wildcard dist/grafana/*.json)),$f:$(D)/share/virtscope/grafana/$(notdir $f))
+	$(foreach f,$(sort $(wildcard dist/grafana/*.json dist/grafana/*.yml)),$f:$(D)/share/virtscope/grafana/$(notdir $f))
 # The administrator's own: never overwritten, never taken away.
 INSTALL_CONFIG = dist/virtscope.yaml:$(DESTDIR)$(SYSCONFDIR)/virtscope/virtscope.yaml \
 	dist/logrotate.d/virtscope:$(DESTDIR)$(SYSCONFDIR)/logrotate.d/virtscope

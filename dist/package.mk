@@ -18,7 +18,7 @@ INSTALL_FILES = dist/systemd/virtscope.service:$(DESTDIR)$(UNITDIR)/virtscope.se
 	dist/completion/virtscope.bash:$(D)/share/bash-completion/completions/virtscope \
 	dist/completion/_virtscope:$(D)/share/zsh/vendor-completions/_virtscope \
 	$(foreach f,$(sort $(wildcard dist/prometheus/*.yml dist/prometheus/*.yaml)),$f:$(D)/share/virtscope/prometheus/$(notdir $f)) \
-	$(foreach f,$(sort $(wildcard dist/grafana/*.json)),$f:$(D)/share/virtscope/grafana/$(notdir $f))
+	$(foreach f,$(sort $(wildcard dist/grafana/*.json dist/grafana/*.yml)),$f:$(D)/share/virtscope/grafana/$(notdir $f))
 # The administrator's own: never overwritten, never taken away.
 INSTALL_CONFIG = dist/virtscope.yaml:$(DESTDIR)$(SYSCONFDIR)/virtscope/virtscope.yaml \
 	dist/logrotate.d/virtscope:$(DESTDIR)$(SYSCONFDIR)/logrotate.d/virtscope

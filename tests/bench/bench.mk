@@ -27,10 +27,12 @@ $(BENCH_OUT)/tap_loop: tests/bench/tap_loop.c | $(BENCH_OUT)
 
 -include $(BENCH_OUT)/empty.bpf.d
 
-.PHONY: bench bench-vm bench-bins
+.PHONY: bench bench-scale bench-vm bench-bins
 bench-bins: $(BENCH_BINS)
 bench: build/virtscope $(BENCH_BINS) build/tests/harness/posed_vm ## what it costs, beside what one would run instead (root)
 	/usr/bin/python3 tests/bench/bench.py $(BENCH_ARGS)
+bench-scale: build/virtscope build/tests/harness/posed_vm ## how the daemon's cost grows with VMs, synthetic and posed (root)
+	/usr/bin/python3 tests/bench/scale.py $(BENCH_ARGS)
 bench-vm: build/virtscope $(BENCH_BINS) harness ## counts and ratios of vhost's programs, in scripts/host-vm's machine
 	scripts/host-vm --timeout 3600 --out build/bench-vm $(BENCH_KERNEL) -- tests/bench/bench_vhost.py $(BENCH_ARGS)
 

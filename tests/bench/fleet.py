@@ -76,13 +76,13 @@ class Fleet:
             vm.stdout.close()
         self.vms.clear()
 
-    def grow(self, count):
+    def grow(self, count, threads=None):
         for i in range(count):
             # down: a thousand taps that are up would talk IPv6 among themselves.
             self.vms.append(spawn([*self.enter, self.binary, "-name", f"guest=fleet{i}", "-uuid",
                                    str(uuid.uuid4()), "--tap", f"f{i},down"],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-        each = THREADS // count
+        each = threads or THREADS // count
         for vm in self.vms:
             vm.stdin.write(f"threads count={each} name=CPU_0/KVM\n")
             vm.stdin.flush()

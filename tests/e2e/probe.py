@@ -151,11 +151,13 @@ class Look(Process):
 class Daemon(Process):
     """`run` with a control socket and an event file of its own."""
 
-    def __init__(self, scratch, *args, prefix=()):
+    def __init__(self, scratch, *args, prefix=(), events="events.jsonl"):
+        """events None: whatever args say."""
         self.control = scratch / "control"
-        self.events_path = scratch / "events.jsonl"
+        self.events_path = scratch / (events or "events.jsonl")
         self._events, self._read_to = [], 0
-        super().__init__(["run", "--events", self.events_path, "--control", self.control, *args], prefix)
+        to = ["--events", self.events_path] if events else []
+        super().__init__(["run", *to, "--control", self.control, *args], prefix)
 
     def events(self, kind=None, vm=None):
         if self.events_path.exists():

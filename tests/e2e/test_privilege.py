@@ -72,13 +72,21 @@ def test_the_process_that_asks_libvirt_holds_no_capability(daemon, look, of_daem
     assert status(agent)["NoNewPrivs"] == "1"
 
 
-def test_nothing_reaches_the_probe_process_but_its_daemon(daemon):
-    probe = daemon()
-    names = [os.readlink(f) for f in pathlib.Path(f"/proc/{probe.probe_pid}/fd").iterdir()]
-    assert not [n for n in names if n.startswith("/") and n != "/dev/null" and "memfd:" not in n], names
-    # And the daemon has nothing of BPF.
-    names = [os.readlink(f) for f in pathlib.Path(f"/proc/{probe.pid}/fd").iterdir()]
-    assert not [n for n in names if "bpf" in n or "btf" in n], names
+def links(pid):
+    return {int(f.name): os.readlink(f) for f in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def test_the_probe_process_has_no_descriptor_but_its_own(daemon):
+    """Neither the daemon's output nor what the daemon was given; and the daemon nothing of BPF."""
+    given = "/proc/self/status"
+    probe = daemon(prefix=("/bin/bash", "-c", f'exec 9<{given}; exec "$@"', "bash"))
+    mine, its = links(probe.pid), links(probe.probe_pid)
+    assert mine[9].endswith("/status") and "pipe:" in mine[1]
+    assert its[0] == its[1] == "/dev/null"
+    others = [name for fd, name in its.items() if fd > 2]
+    assert not [n for n in others if n.startswith("/") and "memfd:" not in n and not n.startswith("/dev/null")], its
+    assert sum("pipe:" in n for n in others) == 1, its      # the one that ties it to the daemon
+    assert not [n for n in mine.values() if "bpf" in n or "btf" in n], mine
 
 
 def test_with_a_user_the_daemon_is_that_user_with_its_groups_only(lab, as_user):
@@ -155,15 +163,17 @@ def test_kill_9_of_the_daemon_ends_the_probe_process_and_leaves_nothing_in_the_k
     wait_for("BPF objects gone", lambda: not bpf_ids() & set(ours), SOON_S)
 
 
-def test_a_signal_to_both_as_of_a_terminal_ends_both_cleanly(daemon):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["int", "term", "hup"])
+def test_a_signal_to_all_processes_is_the_daemons_to_obey(daemon, number):
     probe = daemon()
     held = probe.probe_pid
-    for pid in (held, probe.pid):   # the probe first: it must not act on it
-        os.kill(pid, signal.SIGINT)
+    os.kill(held, number)
+    time.sleep(0.5)
+    assert probe.process.poll() is None and pathlib.Path(f"/proc/{held}").exists()
+    probe.signal(signal.SIGINT)
     assert probe.wait(SOON_S) == 0, probe.stderr
     assert not pathlib.Path(f"/proc/{held}").exists()
-    os_error = [line for line in probe.stderr if "probe process" in line]
-    assert not os_error, os_error
+    assert not [line for line in probe.stderr if "probe process" in line], probe.stderr
 
 
 def test_the_cost_in_the_report_is_that_of_both_processes(daemon):

@@ -47,7 +47,7 @@ class Machine:
         # Bound once more where systemd's own mounts cover them.
         binds = [f"--bind={p}" for p in ("/sys/fs/bpf", "/sys/kernel/debug", "/sys/kernel/tracing") if os.path.ismount(p)]
         self.process = subprocess.Popen(
-            ["systemd-nspawn", "-q", "--register=no", "--keep-unit", "--capability=all", "--as-pid2=no", *binds,
+            ["systemd-nspawn", "-q", "--register=no", "--keep-unit", "--capability=all", "--system-call-filter=bpf perf_event_open", *binds,
              "--console=pipe", "-D", str(self.root), "--boot"],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.leader = wait_for("process 1 of the container", self._find_leader, BOOT_S)

@@ -68,7 +68,7 @@ def test_first_installation_starts_and_enables_the_unit(machine, service, before
 
 def test_daemon_is_virtscope_and_the_probe_is_root(machine, service):
     main = service.pid()
-    out = machine.sh("ps -eo pid=,user=,comm=")
+    out = machine.sh("ps -eo pid=,user:32=,comm=")
     who = {comm: (int(pid), user) for pid, user, comm in (line.split(None, 2) for line in out.splitlines()) if "virtscope" in comm}
     assert who["virtscope"] == (main, "virtscope")
     # Names of processes end after 15 characters.
@@ -80,7 +80,7 @@ def test_daemon_is_virtscope_and_the_probe_is_root(machine, service):
 def test_programs_are_loaded_within_the_sandbox(machine, service):
     report = json.loads(machine.sh("virtscope report --json -d 1"))
     assert report["running_as"] == "daemon"
-    assert report["probes"]["drops"]["state"] in ("active", "fallback")
+    assert report["probes"]["tap.drops"]["state"] in ("active", "fallback")
     # Addresses of kernel functions and other processes are seen as from outside of the sandbox.
     outside = json.loads(machine.sh("virtscope report --standalone --json -d 1"))
     assert {n: p["state"] for n, p in report["probes"].items()} == {n: p["state"] for n, p in outside["probes"].items()}

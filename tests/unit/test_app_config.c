@@ -63,7 +63,7 @@ static void defaults_are_those_of_the_modules(void **state)
 	assert_int_equal(c.events.file.keep, VS_JSONL_KEEP);
 	assert_int_equal(c.events.memory, VS_EVENT_MEMORY_EVENTS);
 	assert_false(c.events.journal);
-	assert_string_equal(c.metrics.listen, "127.0.0.1:9752");
+	assert_string_equal(c.metrics.listen, "none");
 	assert_int_equal(c.metrics.series_per_vm, 150);
 	assert_true(c.detect.enabled == detect.enabled && c.detect.threshold == detect.threshold);
 	assert_int_equal(c.detect.warmup_s, detect.warmup_s);

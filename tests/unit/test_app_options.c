@@ -8,6 +8,7 @@ static const struct vs_command report = { "report", VS_CMD_REPORT, "", "", NULL 
 static const struct vs_command run = { "run", VS_CMD_RUN, "", "", NULL };
 static const struct vs_command doctor = { "doctor", VS_CMD_DOCTOR, "", "", NULL };
 
+static const struct vs_command events = { "events", VS_CMD_EVENTS, "", "", NULL };
 static const struct vs_command check_config = { "check-config", VS_CMD_CHECK_CONFIG, "", "", NULL };
 
 static struct vs_options o;
@@ -225,6 +226,37 @@ static void synthetic_takes_a_number_and_a_seed(void **state)
 	BAD(run, "--synthetic", "10,18446744073709551616");
 }
 
+static void events_are_chosen_by_vm_type_and_number(void **state)
+{
+	(void)state;
+	OK(events, "-f", "--vm", "web=12", "--type", "drop.*", "--since", "18446744", "-n", "20", "--json",
+	   "--control", "/x");
+	assert_true(o.follow && o.json);
+	assert_string_equal(o.vm, "web=12"); /* a name, no pid */
+	assert_string_equal(o.type, "drop.*");
+	assert_int_equal(o.since_seq, 18446744);
+	assert_int_equal(o.lines, 20);
+	assert_string_equal(o.control, "/x");
+	OK(events, "--json");
+	assert_false(o.follow);
+	assert_null(o.vm);
+	assert_null(o.type);
+	assert_int_equal(o.since_seq, 0);
+	assert_int_equal(o.lines, 0);
+	BAD(events, "--since", "0");
+	BAD(events, "--since", "-1");
+	BAD(events, "--since", " 1");
+	BAD(events, "--since", "1x");
+	BAD(events, "--since", "9223372036854775808");
+	BAD(events, "-n", "0");
+	BAD(events, "--lines", "");
+	BAD(events, "--vm", "");
+	BAD(events, "--type", "");
+	BAD(events, "--libvirt", "none");
+	BAD(report, "--follow");
+	BAD(run, "--type", "x");
+}
+
 static void missing_value_is_refused(void **state)
 {
 	(void)state;
@@ -335,6 +367,7 @@ int main(void)
 		cmocka_unit_test(paths_must_not_be_empty),
 		cmocka_unit_test(libvirt_takes_a_uri_or_none),
 		cmocka_unit_test(synthetic_takes_a_number_and_a_seed),
+		cmocka_unit_test(events_are_chosen_by_vm_type_and_number),
 		cmocka_unit_test(missing_value_is_refused),
 		cmocka_unit_test(switch_takes_no_value),
 		cmocka_unit_test(unknown_words_are_refused),

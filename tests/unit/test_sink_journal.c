@@ -8,6 +8,7 @@
 #include <endian.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #define GOT (40u << 20)
 
@@ -39,7 +40,7 @@ static int make(void **state)
 	p->dir = unit_make_dir();
 	(void)snprintf(p->path, sizeof(p->path), "%s/socket", p->dir);
 	p->journald = listen_at(p->path);
-	assert_int_equal(vs_journal_open(p->path, &p->sink), 0);
+	assert_int_equal(vs_journal_open(NULL, p->path, &p->sink), 0);
 	*state = p;
 	return 0;
 }
@@ -216,23 +217,121 @@ static void event_too_long_for_a_datagram_goes_as_a_file(void **state)
 	free(big);
 }
 
-static void journald_that_does_not_read_is_not_waited_for(void **state)
+static void stop(void *loop, int fd)
+{
+	(void)fd;
+	vs_loop_stop(loop);
+}
+
+static void what_journald_does_not_take_at_once_waits_in_order(void **state)
 {
 	struct place *p = *state;
 	uint64_t begun_ns = vs_clock_mono_ns();
-	int taken = 0, received = 0, r;
+	int received = 0;
 
 	(void)alarm(20); /* fails, rather than hangs */
-	while ((r = emit_plain(p)) == 0 && taken < 100000)
-		taken++;
-	(void)alarm(0);
-	assert_int_equal(r, -EAGAIN);
+	for (int i = 0; i < 2000; i++)
+		assert_int_equal(emit(p, "info", json_null(), json_pack("{s:i}", "count", i)), 0);
 	assert_true(vs_clock_mono_ns() - begun_ns < 5 * VS_NS_PER_S);
-	while (receive(p))
-		received++;
+	while (received < 2000) {
+		while (receive(p)) {
+			char count[16];
+
+			(void)snprintf(count, sizeof(count), "%d", received++);
+			HAS("VIRTSCOPE_COUNT", count);
+		}
+		assert_int_equal(vs_sink_journal.lost_later(p->sink, false), 0); /* sends on */
+	}
+	(void)alarm(0);
+	assert_false(receive(p));
+}
+
+static void what_waits_is_bounded(void **state)
+{
+	struct place *p = *state;
+	int taken = 0, received = 0, r;
+
+	while ((r = emit_plain(p)) == 0 && taken < 200000)
+		taken++;
+	assert_int_equal(r, -EAGAIN);
+	assert_in_range(taken, 2000, 100000);
+	do {
+		while (receive(p))
+			received++;
+	} while (vs_sink_journal.lost_later(p->sink, false) || received < taken);
 	assert_int_equal(received, taken);
 	assert_int_equal(emit_plain(p), 0); /* and it goes on */
 	assert_true(receive(p));
+}
+
+static void what_waits_for_a_journald_that_dies_is_counted_as_lost(void **state)
+{
+	struct place *p = *state;
+	int received = 0;
+	uint64_t lost;
+
+	for (int i = 0; i < 2000; i++)
+		assert_int_equal(emit_plain(p), 0);
+	while (receive(p))
+		received++;
+	assert_in_range(received, 1, 1000);
+	(void)close(p->journald);
+	p->journald = -1;
+	lost = vs_sink_journal.lost_later(p->sink, false);
+	assert_int_equal(lost, 2000 - received);
+	assert_int_equal(vs_sink_journal.lost_later(p->sink, true), 0);
+}
+
+static void what_still_waits_at_the_end_is_counted_as_lost(void **state)
+{
+	struct place *p = *state;
+	uint64_t lost;
+	int received = 0;
+
+	for (int i = 0; i < 2000; i++)
+		assert_int_equal(emit_plain(p), 0);
+	lost = vs_sink_journal.lost_later(p->sink, true);
+	while (receive(p))
+		received++;
+	assert_true(lost > 0);
+	assert_int_equal(lost + (uint64_t)received, 2000);
+}
+
+static void the_loop_sends_as_soon_as_journald_reads(void **state)
+{
+	struct place *p = *state;
+	struct vs_sink *sink = NULL;
+	struct vs_loop *loop;
+	pid_t reader;
+	int pipe_[2], status;
+
+	vs_sink_journal.close(&p->sink);
+	assert_int_equal(vs_loop_new(&loop), 0);
+	assert_int_equal(vs_journal_open(loop, p->path, &sink), 0);
+	p->sink = sink;
+	assert_int_equal(pipe2(pipe_, O_CLOEXEC), 0);
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(emit_plain(p), 0);
+	reader = fork();
+	if (reader == 0) {
+		int n = 0;
+
+		(void)alarm(20);
+		(void)fcntl(p->journald, F_SETFL, 0);
+		while (n < 1000 && receive(p))
+			n++;
+		_exit(n == 1000 ? 0 : 1); /* and the loop hears of the pipe's end */
+	}
+	(void)close(pipe_[1]);
+	assert_int_equal(vs_loop_add(loop, pipe_[0], stop, loop), 0);
+	(void)alarm(20);
+	assert_int_equal(vs_loop_run(loop), 0);
+	(void)alarm(0);
+	assert_int_equal(waitpid(reader, &status, 0), reader);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	vs_sink_journal.close(&p->sink);
+	vs_loop_free(&loop);
+	(void)close(pipe_[0]);
 }
 
 static void journald_that_is_not_there_is_an_error_until_it_comes_back(void **state)
@@ -255,7 +354,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(priority_follows_the_severity, make, drop),
 		cmocka_unit_test_setup_teardown(name_with_newlines_forges_no_field, make, drop),
 		cmocka_unit_test_setup_teardown(event_too_long_for_a_datagram_goes_as_a_file, make, drop),
-		cmocka_unit_test_setup_teardown(journald_that_does_not_read_is_not_waited_for, make, drop),
+		cmocka_unit_test_setup_teardown(what_journald_does_not_take_at_once_waits_in_order, make, drop),
+		cmocka_unit_test_setup_teardown(what_waits_is_bounded, make, drop),
+		cmocka_unit_test_setup_teardown(what_waits_for_a_journald_that_dies_is_counted_as_lost, make, drop),
+		cmocka_unit_test_setup_teardown(what_still_waits_at_the_end_is_counted_as_lost, make, drop),
+		cmocka_unit_test_setup_teardown(the_loop_sends_as_soon_as_journald_reads, make, drop),
 		cmocka_unit_test_setup_teardown(journald_that_is_not_there_is_an_error_until_it_comes_back, make,
 						drop),
 	};

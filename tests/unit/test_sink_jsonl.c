@@ -121,8 +121,9 @@ static void slow_reader_of_a_pipe_delays_nothing_and_gets_whole_lines(void **sta
 	assert_int_equal(emit(p->sink, 1, ""), -ENXIO);
 	reader = open(p->path, O_RDONLY | O_NONBLOCK);
 	assert_true(reader >= 0);
-	(void)fcntl(reader, F_SETPIPE_SZ, 4096);
 	vs_sink_jsonl.tick(p->sink);
+	assert_true(fcntl(reader, F_GETPIPE_SZ) >= 65536);
+	(void)fcntl(reader, F_SETPIPE_SZ, 4096);
 	(void)alarm(20); /* fails, rather than hangs */
 	for (int i = 2; i <= 60; i++) {
 		int r = emit(p->sink, i, i % 2 ? big : "");

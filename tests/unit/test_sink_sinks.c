@@ -12,6 +12,7 @@ struct vs_sink {
 	int reopen_error;
 	int ticks, reopens, events;
 	int last_seq;
+	int lost_later;
 	bool *closed;
 };
 
@@ -40,6 +41,15 @@ static void fake_tick(struct vs_sink *s)
 	s->ticks++;
 }
 
+static uint64_t fake_lost_later(struct vs_sink *s, bool at_end)
+{
+	int n = s->lost_later;
+
+	(void)at_end;
+	s->lost_later = 0;
+	return (uint64_t)n;
+}
+
 static void fake_close(struct vs_sink **s)
 {
 	if (*s)
@@ -48,7 +58,7 @@ static void fake_close(struct vs_sink **s)
 	*s = NULL;
 }
 
-static const struct vs_sink_ops fake = { fake_emit, fake_reopen, fake_tick, fake_close };
+static const struct vs_sink_ops fake = { fake_emit, fake_reopen, fake_tick, fake_lost_later, fake_close };
 static const struct vs_sink_ops plain = { .emit = fake_emit, .close = fake_close };
 
 struct place {
@@ -274,6 +284,22 @@ static void two_sinks_are_told_of_apart(void **state)
 	assert_int_equal(p->count, 3 + 1); /* and the event that told of a */
 }
 
+static void what_a_sink_kept_and_lost_later_is_counted_and_told(void **state)
+{
+	struct place *p = *state;
+
+	emit(p, 10);
+	p->a->lost_later = 4;
+	tick(p, 0);
+	assert_int_equal(p->told, 1);
+	assert_string_equal(p->state, "recovered"); /* the last one was taken */
+	assert_int_equal(p->count, 4);
+	assert_int_equal(stats(p, 0).written, 10 + 1);
+	assert_int_equal(stats(p, 0).lost, 4);
+	tick(p, 20);
+	assert_int_equal(p->told, 1);
+}
+
 static void ticks_and_reopens_reach_who_wants_them(void **state)
 {
 	struct place *p = *state;
@@ -356,6 +382,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(sink_that_comes_and_goes_is_one_stretch, make, drop),
 		cmocka_unit_test_setup_teardown(new_stretch_counts_anew, make, drop),
 		cmocka_unit_test_setup_teardown(two_sinks_are_told_of_apart, make, drop),
+		cmocka_unit_test_setup_teardown(what_a_sink_kept_and_lost_later_is_counted_and_told, make, drop),
 		cmocka_unit_test_setup_teardown(ticks_and_reopens_reach_who_wants_them, make, drop),
 		cmocka_unit_test_setup_teardown(without_listener_losses_are_only_said, make, drop),
 		cmocka_unit_test_setup_teardown(sink_of_a_name_that_is_there_takes_its_place_and_its_figures, make,

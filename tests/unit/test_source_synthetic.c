@@ -43,7 +43,7 @@ static void make_odd(enum vs_odd what, double from_s, double to_s)
 
 static void look(double s, struct vs_sample *ret)
 {
-	assert_int_equal(vs_synthetic_fill(synthetic, AT(s), AT(s), NEVER, true, ret), 0);
+	assert_int_equal(vs_synthetic_fill(synthetic, AT(s), AT(s), NEVER, VS_LOOK_WHOLE, ret), 0);
 }
 
 /* Who made the sample owns what these point to. */
@@ -389,11 +389,26 @@ static void a_window_keeps_who_ended_in_it(void **state)
 	(void)state;
 	assert_int_equal(vs_synthetic_new(&o, &synthetic), 0);
 	for (int s = 0; s < 300; s += 5) {
-		assert_int_equal(vs_synthetic_fill(synthetic, AT(s + 5), AT(s), AT(s), false, &newer), 0);
+		assert_int_equal(vs_synthetic_fill(synthetic, AT(s + 5), AT(s), AT(s), VS_LOOK_TICK, &newer), 0);
 		for (size_t i = 0; i < newer.vms_n; i++)
 			ended += newer.vms[i].ended;
 	}
 	assert_in_range(ended, 2, 3);
+}
+
+static void a_look_takes_in_what_the_live_one_does(void **state)
+{
+	(void)state;
+	make(5, 1);
+	assert_int_equal(vs_synthetic_fill(synthetic, AT(9), AT(9), NEVER, VS_LOOK_TICK, &newer), 0);
+	assert_int_equal(newer.threads_ns, 0);
+	assert_int_equal(newer.threads_n, 0);
+	assert_null(newer.kvm_names);
+	assert_int_equal(vs_synthetic_fill(synthetic, AT(9), AT(9), NEVER, VS_LOOK_THREADS, &newer), 0);
+	assert_true(newer.threads_ns && newer.threads_n);
+	assert_int_equal(newer.kvm_n, 0);
+	look(9, &newer);
+	assert_int_equal(newer.kvm_n, 5);
 }
 
 static void impossible_numbers_are_refused(void **state)
@@ -438,6 +453,7 @@ int main(void)
 		TEST(anomalies_of_counts_raise_the_counts),
 		TEST(vms_come_and_go_and_are_never_the_same_again),
 		TEST(a_window_keeps_who_ended_in_it),
+		TEST(a_look_takes_in_what_the_live_one_does),
 		TEST(impossible_numbers_are_refused),
 		TEST(a_steady_state_needs_no_more_memory),
 	};

@@ -103,7 +103,7 @@ static int set_up(struct vs_daemon *d, struct vs_apart **apart, const struct vs_
 		return VS_EXIT_FAILED;
 	if (!o->synthetic.vms && !vs_tier_accepted(&d->source, o->require_bpf))
 		return VS_EXIT_PERMISSION;
-	if (vs_source_sample(&d->source, false, &d->sample))
+	if (vs_source_sample(&d->source, VS_LOOK_TICK, &d->sample))
 		return VS_EXIT_FAILED;
 	control_ops.memory = d->memory;
 	memcpy(d->lost_told, d->sample.self.lost, sizeof(d->lost_told));
@@ -133,7 +133,7 @@ int vs_cmd_run(const struct vs_options *given)
 	(void)signal(SIGHUP, SIG_IGN);
 	if (!o->synthetic.vms && !vs_permitted("run"))
 		return VS_EXIT_PERMISSION;
-	if (!o->synthetic.vms && split(o, &apart))
+	if (split(o, &apart))
 		return VS_EXIT_FAILED;
 	r = vs_control_lock(o->control, &other);
 	if (r == -EBUSY)

@@ -6,9 +6,9 @@
 #include "probe/plan.h"
 #include "serve/control.h"
 #include "serve/event_memory.h"
+#include "serve/http_guard.h"
 #include "sink/jsonl.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,26 +65,7 @@ static bool is_yes_no_auto(const char *s)
 
 static bool is_listen(const char *s)
 {
-	const char *colon = strrchr(s, ':');
-	char address[64];
-	size_t n;
-	struct in6_addr in;
-
-	if (strcmp(s, "none") == 0)
-		return true;
-	if (!colon || !is_number(colon + 1, 1, 65535))
-		return false;
-	n = (size_t)(colon - s);
-	if (n > 2 && s[0] == '[' && s[n - 1] == ']' && n - 2 < sizeof(address)) {
-		memcpy(address, s + 1, n - 2);
-		address[n - 2] = '\0';
-		return inet_pton(AF_INET6, address, &in) == 1;
-	}
-	if (n >= sizeof(address))
-		return false;
-	memcpy(address, s, n);
-	address[n] = '\0';
-	return inet_pton(AF_INET, address, &in) == 1;
+	return strcmp(s, "none") == 0 || vs_http_guard_address(s, NULL) == 0;
 }
 
 #define AT(m)	  .offset = offsetof(struct vs_config, m), .size = sizeof(((struct vs_config *)0)->m)
@@ -168,9 +149,8 @@ const struct vs_config_key vs_config_keys[] = {
 	{ "metrics", VS_CONFIG_SECTION,
 	  .help = "Figures for Prometheus, and the report as JSON, over HTTP." },
 	{ "metrics.listen", VS_CONFIG_TEXT, AT(metrics.listen), .min = 1, .ok = is_listen,
-	  .fallback = "127.0.0.1:9752",
-	  .allowed = "none, or ADDRESS:PORT (127.0.0.1:9752, [::1]:9752)",
-	  .help = "Where to listen. none: nowhere. An address that is not this host's own loopback "
+	  .fallback = "none", .allowed = "none, or ADDRESS:PORT (127.0.0.1:9752, [::1]:9752)",
+	  .help = "Where to listen; the packaged file says 127.0.0.1:9752. none: nowhere. An address that is not this host's own loopback "
 		  "needs tls_certificate, tls_key and token_file." },
 	{ "metrics.tls_certificate", VS_CONFIG_TEXT, AT(metrics.tls_certificate),
 	  .ok = is_path_or_empty, .fallback = "\"\"", .allowed = "an absolute path, or \"\" for none",
@@ -181,19 +161,20 @@ const struct vs_config_key vs_config_keys[] = {
 	{ "metrics.token_file", VS_CONFIG_TEXT, AT(metrics.token_file), .ok = is_path_or_empty,
 	  .fallback = "\"\"", .allowed = "an absolute path, or \"\" for none",
 	  .help = "A file whose first line is the bearer token that clients must show." },
-	{ "metrics.buckets", VS_CONFIG_NUMBERS, LIST(metrics.buckets), NOW, .min = 1e-6, .max = 60,
-	  .fallback = "[0.0001, 0.001, 0.01, 0.1, 1, 10]",
-	  .allowed = "a list of 1 to 32 numbers from 0.000001 to 60, each larger than the one before",
-	  .help = "Upper bounds of the histograms' buckets, in seconds." },
-	{ "metrics.series_per_vm", VS_CONFIG_COUNT, AT(metrics.series_per_vm), NOW, .min = 10,
-	  .max = 100000, .fallback = "150", .allowed = "a number from 10 to 100000",
+	{ "metrics.buckets", VS_CONFIG_NUMBERS, LIST(metrics.buckets), NOW, .min = 2e-6, .max = 60,
+	  .fallback = "[0.00002, 0.0001, 0.0005, 0.002, 0.01, 0.1, 1]",
+	  .allowed = "a list of 1 to 32 numbers from 0.000002 to 60, each larger than the one before",
+	  .help = "Upper bounds of the histograms' buckets, in seconds; each is moved to the nearest edge "
+		  "of the probe's own buckets, at most 6 % away." },
+	{ "metrics.series_per_vm", VS_CONFIG_COUNT, AT(metrics.series_per_vm), NOW, .min = 20,
+	  .max = 100000, .fallback = "150", .allowed = "a number from 20 to 100000",
 	  .help = "No VM has more series than this; the rest is folded into \"other\"." },
 	{ "metrics.vms", VS_CONFIG_COUNT, AT(metrics.vms), NOW, .min = 1, .max = 100000,
-	  .fallback = "1000", .allowed = "a number from 1 to 100000",
+	  .fallback = "500", .allowed = "a number from 1 to 100000",
 	  .help = "No more VMs have series of their own; the rest is folded into \"other\"." },
 	{ "metrics.detail", VS_CONFIG_TEXTS, LIST(metrics.detail), NOW, .min = 1, .fallback = "[]",
 	  .allowed = "a list of up to 64 names of VMs",
-	  .help = "VMs that are shown in full detail, whatever series that takes." },
+	  .help = "VMs that are shown in full detail, with ten times as many series; \"*\": all." },
 
 	{ "detect", VS_CONFIG_SECTION, .help = "When a VM behaves unlike itself: anomaly events." },
 	{ "detect.enabled", VS_CONFIG_BOOL, AT(detect.enabled), NOW, .fallback = "true",

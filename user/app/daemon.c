@@ -9,6 +9,8 @@
 
 /* self.lost says what was lost since the last one, not more often. */
 #define LOST_EVERY_TICKS 10
+/* So often threads are looked at although nobody asks. */
+#define THREADS_EVERY_TICKS 10
 
 struct vs_held_event {
 	uint64_t vm_uid;
@@ -128,15 +130,23 @@ struct vs_source_listener vs_daemon_listener(struct vs_daemon *d)
 	};
 }
 
+/* Nothing here reads the threads; who shows them to others does. */
+static enum vs_look look_of(const struct vs_daemon *d)
+{
+	if (vs_http_wants_whole(d->http))
+		return VS_LOOK_WHOLE;
+	return d->http || d->ticks % THREADS_EVERY_TICKS == 0 ? VS_LOOK_THREADS : VS_LOOK_TICK;
+}
+
 static void tick(struct vs_daemon *d)
 {
 	vs_sinks_tick(d->sinks, vs_clock_mono_ns(), vs_daemon_emit, d);
-	if (vs_source_sample(&d->source, vs_http_wants_whole(d->http), &d->sample)) {
+	if (vs_source_sample(&d->source, look_of(d), &d->sample)) {
 		vs_http_tick(d->http, NULL);
 		return;
 	}
-	vs_notify_alive((uint32_t)d->sample.vms_n);
 	vs_daemon_fill_self(d, &d->sample.self);
+	vs_notify_alive((uint32_t)d->sample.vms_n);
 	tell_held(d);
 	vs_burst_tick(d->bursts, &d->sample, on_burst_due, d);
 	vs_anomaly_tick(d->anomalies, &d->sample, on_anomaly, d);

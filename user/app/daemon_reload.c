@@ -13,6 +13,7 @@ static void apply(struct vs_daemon *d, const struct vs_config *old)
 
 	vs_daemon_change_sinks(d, old, &s->config);
 	vs_anomaly_configure(d->anomalies, &s->now.detect);
+	(void)vs_http_configure(d->http, &s->now.http.exports);
 }
 
 void vs_daemon_reload(void *daemon, int signal)

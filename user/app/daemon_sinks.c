@@ -30,7 +30,7 @@ static int add_file(struct vs_daemon *d, const char *path, const struct vs_confi
 static int add_journal(struct vs_daemon *d)
 {
 	struct vs_sink *sink = NULL;
-	int r = vs_journal_open(VS_JOURNAL_SOCKET, &sink);
+	int r = vs_journal_open(d->loop, VS_JOURNAL_SOCKET, &sink);
 
 	return r ? r : vs_sinks_add(d->sinks, "journal", "the journal", &vs_sink_journal, &sink);
 }

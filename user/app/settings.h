@@ -14,6 +14,7 @@
 struct vs_settings {
 	const struct vs_options *given; /* the command line; borrowed */
 	struct vs_config config;
+	const char *detail[64]; /* metrics.detail as the exporter wants it */
 	struct vs_options now; /* as given, with all that the configuration says */
 };
 

@@ -10,26 +10,13 @@
 #include <linux/rtnetlink.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-
-static int netlink(int protocol, int flags, uint32_t groups)
-{
-	vs_autoclose int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | flags, protocol);
-	struct sockaddr_nl addr = { .nl_family = AF_NETLINK, .nl_groups = groups };
-	/* The kernel answers at once or not at all. */
-	struct timeval limit = { .tv_sec = 2 };
-
-	if (fd < 0)
-		return -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		return -errno;
-	return vs_take_fd(fd);
-}
 
 int vs_links_open(void)
 {
-	return netlink(NETLINK_ROUTE, 0, 0);
+	/* No bind: the first message binds it. One is made per namespace and second. */
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+	return fd < 0 ? -errno : fd;
 }
 
 static int parse_stats(const struct nlmsghdr *h, struct vs_link_stats *ret)
@@ -74,7 +61,8 @@ int vs_links_stats(int fd, uint32_t ifindex, struct vs_link_stats *ret)
 	if (send(fd, &req, sizeof(req), 0) != sizeof(req))
 		return -errno;
 	for (;;) {
-		ssize_t n = recv(fd, buf, sizeof(buf), 0);
+		/* rtnetlink answers while it takes the request, or not at all. */
+		ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
 		struct nlmsghdr *h = (void *)buf;
 
 		if (n < 0)
@@ -82,7 +70,7 @@ int vs_links_stats(int fd, uint32_t ifindex, struct vs_link_stats *ret)
 		if (!NLMSG_OK(h, n))
 			return -EBADMSG;
 		if (h->nlmsg_seq != seq)
-			continue; /* of a request that timed out */
+			continue; /* of a request that was given up */
 		if (h->nlmsg_type == NLMSG_ERROR) {
 			const struct nlmsgerr *e = NLMSG_DATA(h);
 
@@ -94,7 +82,13 @@ int vs_links_stats(int fd, uint32_t ifindex, struct vs_link_stats *ret)
 
 int vs_links_monitor_open(void)
 {
-	return netlink(NETLINK_ROUTE, SOCK_NONBLOCK, RTMGRP_LINK);
+	vs_autoclose int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
+				     NETLINK_ROUTE);
+	struct sockaddr_nl addr = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		return -errno;
+	return vs_take_fd(fd);
 }
 
 static bool is_tap(const struct nlmsghdr *h)

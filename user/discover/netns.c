@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "discover/links.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,21 +22,24 @@
 #define TUNGETDEVNETNS _IO('T', 227)
 #endif
 
-int vs_netns_cookie(uint64_t *ret)
+int vs_netns_cookie_of(int fd, uint64_t *ret)
 {
-	vs_autoclose int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	socklen_t len = sizeof(*ret);
-
 	struct stat st;
 
-	if (fd < 0)
-		return -errno;
 	if (!getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret, &len))
 		return 0;
 	if (errno != ENOPROTOOPT || stat("/proc/thread-self/ns/net", &st))
 		return -errno;
 	*ret = st.st_ino; /* as vs_dev_netns() in bpf/compat.bpf.h */
 	return 0;
+}
+
+int vs_netns_cookie(uint64_t *ret)
+{
+	vs_autoclose int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	return fd < 0 ? -errno : vs_netns_cookie_of(fd, ret);
 }
 
 int vs_netns_borrow_fd(uint32_t pid, uint32_t fd)
@@ -49,56 +53,66 @@ int vs_netns_borrow_fd(uint32_t pid, uint32_t fd)
 	return got < 0 ? -errno : got;
 }
 
-/* Moves the thread to @ns_fd if that is where @cookie is, else stays. */
-static int enter_if(int ns_fd, int home_fd, uint64_t cookie)
+/* Moves the thread to @ns_fd; the tour is there if that is where @cookie is. */
+static int go(struct vs_netns_tour *t, int ns_fd, uint64_t cookie)
 {
-	uint64_t here;
+	vs_autoclose int links = -1;
+	uint64_t there;
 	int r;
 
 	if (setns(ns_fd, CLONE_NEWNET))
 		return -errno;
-	r = vs_netns_cookie(&here);
-	if (!r && here == cookie)
-		return 0;
-	if (setns(home_fd, CLONE_NEWNET))
-		return vs_fail(errno, "return to the own network namespace: %s", strerror(errno));
-	return r ? r : -ENOENT;
+	links = vs_links_open();
+	r = links < 0 ? links : vs_netns_cookie_of(links, &there);
+	if (r || there != cookie)
+		return r ? r : -ENOENT;
+	t->links_fd = vs_take_fd(links);
+	t->here = cookie;
+	return 0;
 }
 
-int vs_netns_enter(struct vs_netns_visit *visit, uint32_t pid, uint32_t tun_fd, uint64_t cookie)
+static int go_to_process(struct vs_netns_tour *t, uint32_t pid, uint64_t cookie)
 {
-	vs_autoclose int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	vs_autoclose int ns = -1;
 	char path[64];
-	int r = -ENOENT;
 
-	if (home < 0)
-		return -errno;
 	(void)snprintf(path, sizeof(path), "/proc/%u/ns/net", pid);
-	{
-		vs_autoclose int ns = open(path, O_RDONLY | O_CLOEXEC);
-
-		if (ns >= 0)
-			r = enter_if(ns, home, cookie);
-	}
-	if (r) {
-		vs_autoclose int tun = vs_netns_borrow_fd(pid, tun_fd);
-		vs_autoclose int ns = tun < 0 ? -1 : ioctl(tun, TUNGETDEVNETNS);
-
-		if (ns < 0)
-			return r;
-		r = enter_if(ns, home, cookie);
-	}
-	if (!r)
-		visit->home_fd = vs_take_fd(home);
-	return r;
+	ns = open(path, O_RDONLY | O_CLOEXEC);
+	return ns < 0 ? -ENOENT : go(t, ns, cookie);
 }
 
-void vs_netns_leave(struct vs_netns_visit *visit)
+static int go_to_tap(struct vs_netns_tour *t, uint32_t pid, uint32_t tun_fd, uint64_t cookie)
 {
-	if (setns(visit->home_fd, CLONE_NEWNET))
+	vs_autoclose int tun = vs_netns_borrow_fd(pid, tun_fd);
+	vs_autoclose int ns = tun < 0 ? -1 : ioctl(tun, TUNGETDEVNETNS);
+
+	return ns < 0 ? -ENOENT : go(t, ns, cookie);
+}
+
+int vs_netns_visit(struct vs_netns_tour *t, uint32_t pid, uint32_t tun_fd, uint64_t cookie)
+{
+	int r;
+
+	if (t->here == cookie)
+		return 0;
+	vs_cleanup_close(&t->links_fd);
+	t->links_fd = -1;
+	t->here = 0;
+	if (t->home_fd < 0)
+		t->home_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (t->home_fd < 0)
+		return -errno;
+	r = go_to_process(t, pid, cookie);
+	return r ? go_to_tap(t, pid, tun_fd, cookie) : 0;
+}
+
+void vs_netns_return(struct vs_netns_tour *t)
+{
+	vs_cleanup_close(&t->links_fd);
+	if (t->home_fd >= 0 && setns(t->home_fd, CLONE_NEWNET))
 		vs_error("return to the own network namespace: %s; link figures are wrong from "
 			 "here on, restart virtscope",
 			 strerror(errno));
-	(void)close(visit->home_fd);
-	visit->home_fd = -1;
+	vs_cleanup_close(&t->home_fd);
+	*t = (struct vs_netns_tour)VS_NETNS_TOUR;
 }

@@ -100,14 +100,44 @@ static void set_info(struct walk *w, enum vs_collector collector, struct vs_devi
 		w->r = -ENOMEM;
 }
 
+/* Both are sorted by the VM; *at moves on. */
+static uint32_t vcpus(const struct vs_sample *s, uint64_t uid, size_t *at)
+{
+	uint32_t n = 0;
+
+	while (*at < s->threads_n && s->threads[*at].vm_uid < uid)
+		(*at)++;
+	for (; *at < s->threads_n && s->threads[*at].vm_uid == uid; (*at)++)
+		n += s->threads[*at].role == VS_ROLE_VCPU;
+	return n;
+}
+
+static void info_of_vm(struct walk *w, struct vs_subject *s, const struct vs_metric_context *c)
+{
+	const struct vs_vm_sample *vm = c->vm;
+	const char *pairs[2 * (3 + VS_LABEL__N) + 1] = { "uuid", vm->uuid, "pid", NULL, "source",
+							 vm->source };
+	char pid[16];
+	size_t n = 6;
+
+	(void)snprintf(pid, sizeof(pid), "%u", vm->pid);
+	pairs[3] = pid;
+	for (uint32_t i = 0; i < vm->labels_n && i < VS_LABEL__N; i++) {
+		pairs[n++] = vm->labels[i].name;
+		pairs[n++] = vm->labels[i].value;
+	}
+	set_info(w, VS_COLLECT_INFO_VM, &s->whole, c, pairs);
+}
+
 static void vms(struct walk *w)
 {
+	size_t at = 0;
+
 	for (size_t i = 0; i < w->s->vms_n; i++) {
 		const struct vs_vm_sample *vm = &w->s->vms[i];
 		struct vs_metric_context c = { .vm = vm };
 		struct vs_origin_key key = { .a = vm->uid };
 		struct vs_subject *s;
-		char pid[16];
 
 		if (vm->ended)
 			continue;
@@ -116,13 +146,13 @@ static void vms(struct walk *w)
 			w->r = -ENOMEM;
 			continue;
 		}
+		if (w->s->threads_ns)
+			s->vcpus = vcpus(w->s, vm->uid, &at);
+		c.n = s->vcpus ? s->vcpus : vm->vcpus;
 		(void)observe(w, VS_COLLECT_VM, &key, whole(w, s), &c, "%s", "");
 		if (s->folded)
 			continue;
-		(void)snprintf(pid, sizeof(pid), "%u", vm->pid);
-		set_info(w, VS_COLLECT_INFO_VM, &s->whole, &c,
-			 (const char *const[]){ "uuid", vm->uuid, "pid", pid, "source", vm->source,
-						NULL });
+		info_of_vm(w, s, &c);
 		if (vm->libvirt.known)
 			set_info(w, VS_COLLECT_INFO_STATE, &s->whole, &c,
 				 (const char *const[]){ "state", vm->libvirt.state, "reason",

@@ -83,6 +83,30 @@ static void set_slots(struct vs_exports *series)
 	}
 }
 
+static void free_detail(struct vs_exports *series)
+{
+	for (uint32_t i = 0; i < series->options.detail_n; i++)
+		free(series->detail[i]);
+	free(series->detail);
+}
+
+static int copy_detail(struct vs_exports *series, const struct vs_exports_options *o)
+{
+	series->options.detail = NULL;
+	series->options.detail_n = 0;
+	series->detail = calloc(o->detail_n + 1, sizeof(*series->detail));
+	if (!series->detail)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < o->detail_n; i++) {
+		series->detail[i] = strdup(o->detail[i]);
+		if (!series->detail[i])
+			return -ENOMEM;
+		series->options.detail_n++;
+	}
+	series->options.detail = (const char *const *)series->detail;
+	return 0;
+}
+
 int vs_exports_new(const struct vs_exports_options *options, struct vs_exports **ret)
 {
 	struct vs_exports *series = calloc(1, sizeof(*series));
@@ -95,8 +119,9 @@ int vs_exports_new(const struct vs_exports_options *options, struct vs_exports *
 		series->options.series_per_vm = 150;
 	if (!series->options.vms)
 		series->options.vms = 500;
-	r = set_bounds(series);
+	r = copy_detail(series, options) ?: set_bounds(series);
 	if (r) {
+		free_detail(series);
 		free(series);
 		return r;
 	}
@@ -126,6 +151,7 @@ void vs_exports_free(struct vs_exports **s)
 		return;
 	free_objects(series);
 	vs_subjects_done(series);
+	free_detail(series);
 	free(series);
 	*s = NULL;
 }

@@ -41,7 +41,7 @@ struct vs_exports_options {
 	uint32_t buckets_n;	/* 0: the default */
 	uint32_t series_per_vm; /* 0: 150. Ten times as many with detail */
 	uint32_t vms;		/* 0: 500 */
-	const char *const *detail; /* names of VMs with all metrics; "*": all. Borrowed */
+	const char *const *detail; /* names of VMs with all metrics; "*": all. Copied */
 	uint32_t detail_n;
 };
 
@@ -90,6 +90,7 @@ struct vs_subject {
 	uint32_t pid;
 	char *name, *base, *label; /* "" as label: has none */
 	bool detail, folded;
+	uint32_t vcpus; /* threads that are, when they were read last */
 	uint32_t used, limit; /* series */
 	struct vs_device whole;
 	struct vs_device *devices;
@@ -121,6 +122,7 @@ struct vs_layout {
 
 struct vs_exports {
 	struct vs_exports_options options;
+	char **detail; /* the options' */
 	uint32_t bounds_n;
 	uint32_t bound[VS_EXPORTS_BUCKET__N]; /* our buckets up to and with this one */
 	char le[VS_EXPORTS_BUCKET__N + 1][24];

@@ -251,8 +251,11 @@ uint64_t vs_exposition_series(const struct vs_exposition *e)
 
 char *vs_exposition_take(struct vs_exposition *e, size_t *ret_len)
 {
-	char *text = e->text;
+	/* what it grew ahead is given back: a page may be held for long */
+	char *text = e->len ? realloc(e->text, e->len) : NULL;
 
+	if (!text)
+		text = e->text;
 	*ret_len = e->len;
 	e->text = NULL;
 	e->len = e->size = 0;

@@ -456,6 +456,11 @@ bool vs_http_wants_whole(struct vs_http *h)
 	return h && vs_page_wants_whole(h->page);
 }
 
+int vs_http_configure(struct vs_http *h, const struct vs_exports_options *options)
+{
+	return h ? vs_page_configure(h->page, options) : 0;
+}
+
 uint16_t vs_http_port(const struct vs_http *h)
 {
 	return h ? h->port : 0;

@@ -65,5 +65,9 @@ void vs_http_tick(struct vs_http *http, const struct vs_sample *sample);
 /* Whether the next sample should be a whole one: see vs_page_wants_whole(). */
 bool vs_http_wants_whole(struct vs_http *http);
 
+/* SIGHUP: what of the series can change while it serves. Return: 0 or -errno, then all
+ * stays as it was. Logs: yes. */
+int vs_http_configure(struct vs_http *http, const struct vs_exports_options *options);
+
 /* The port it listens at. */
 uint16_t vs_http_port(const struct vs_http *http);

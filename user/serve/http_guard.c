@@ -70,6 +70,17 @@ static bool is_own(const union address *a)
 	return ntohl(a->v4.sin_addr.s_addr) >> 24 == 127;
 }
 
+int vs_http_guard_address(const char *listen, bool *ret_own)
+{
+	union address a;
+	socklen_t len;
+	int r = parse(listen, &a, &len);
+
+	if (!r && ret_own)
+		*ret_own = is_own(&a);
+	return r;
+}
+
 static void wipe(char **text)
 {
 	if (*text)

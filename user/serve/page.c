@@ -16,7 +16,7 @@
 
 struct vs_page {
 	struct vs_loop *loop;
-	struct vs_exports *exports;
+	struct vs_exports *exports, *next; /* next: takes its place when no page is being made */
 	struct vs_exposition *making;
 	struct MHD_Response *response;	  /* of the sample of that number; or NULL */
 	const struct vs_sample *sample;	  /* the last; NULL: it was missed */
@@ -77,6 +77,12 @@ static void let_go(struct vs_page *p)
 
 static void take_in(struct vs_page *p)
 {
+	if (p->next && !p->making) {
+		vs_exports_free(&p->exports);
+		p->exports = p->next;
+		p->next = NULL;
+		p->taken = 0;
+	}
 	if (p->exports->frozen || !p->sample || p->taken == p->number)
 		return;
 	if (vs_exports_update(p->exports, p->sample, &p->own))
@@ -148,6 +154,7 @@ void vs_page_free(struct vs_page **page)
 	let_go(p);
 	vs_loop_remove(p->loop, p->timer);
 	vs_exports_free(&p->exports);
+	vs_exports_free(&p->next);
 	free(p);
 	*page = NULL;
 }
@@ -163,6 +170,18 @@ void vs_page_tick(struct vs_page *p, const struct vs_sample *sample)
 		take_in(p);
 	if (p->number - p->asked > IDLE_TICKS)
 		let_go(p);
+}
+
+int vs_page_configure(struct vs_page *p, const struct vs_exports_options *options)
+{
+	struct vs_exports *next = NULL;
+	int r = vs_exports_new(options, &next);
+
+	if (r)
+		return r;
+	vs_exports_free(&p->next);
+	p->next = next;
+	return 0;
 }
 
 uint64_t vs_page_number(const struct vs_page *p)

@@ -35,6 +35,10 @@ void vs_page_free(struct vs_page **page);
  */
 void vs_page_tick(struct vs_page *page, const struct vs_sample *sample);
 
+/* Other limits, buckets or details from the next page on. Return: 0 or -errno, then
+ * all stays as it was. Logs: yes. */
+int vs_page_configure(struct vs_page *page, const struct vs_exports_options *options);
+
 /* Number of the sample that a page asked for now is made of; 0: there is none yet. */
 uint64_t vs_page_number(const struct vs_page *page);
 

@@ -3,15 +3,10 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "base/text.h"
-#include "model/event_types.h"
+#include "sink/journal_text.h"
 
-#include <ctype.h>
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -21,22 +16,33 @@
  * for as much. */
 #define SEND_BUFFER (8 << 20)
 
-struct vs_sink {
-	int fd;
-	struct sockaddr_un to;
-	/* The message being made. */
-	char *text;
-	size_t len, size;
-	bool failed; /* no memory */
+struct waiting {
+	struct waiting *next;
+	size_t len;
+	char text[];
 };
 
-int vs_journal_open(const char *path, struct vs_sink **ret)
+struct vs_sink {
+	struct vs_loop *loop; /* NULL in tests: ticks only */
+	int fd;
+	bool connected;
+	struct sockaddr_un to;
+	struct vs_journal_text message;
+	struct waiting *first, **last;
+	size_t waiting_bytes;
+	uint64_t waiting_n;
+	uint64_t lost; /* of those that waited, not asked for yet */
+};
+
+int vs_journal_open(struct vs_loop *loop, const char *path, struct vs_sink **ret)
 {
 	struct vs_sink *s = calloc(1, sizeof(*s));
 	const int size = SEND_BUFFER;
 
 	if (!s)
 		return -ENOMEM;
+	s->loop = loop;
+	s->last = &s->first;
 	s->to.sun_family = AF_UNIX;
 	(void)snprintf(s->to.sun_path, sizeof(s->to.sun_path), "%s", path);
 	s->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -51,125 +57,12 @@ int vs_journal_open(const char *path, struct vs_sink **ret)
 	return 0;
 }
 
-static void append(struct vs_sink *s, const void *bytes, size_t n)
-{
-	if (s->len + n > s->size) {
-		size_t size = 2 * (s->len + n);
-		char *text = realloc(s->text, size);
-
-		if (!text) {
-			s->failed = true;
-			return;
-		}
-		s->text = text;
-		s->size = size;
-	}
-	memcpy(s->text + s->len, bytes, n);
-	s->len += n;
-}
-
-/* A value with a newline goes with its length, all others as KEY=value. */
-static void field(struct vs_sink *s, const char *key, const char *value, size_t n)
-{
-	uint64_t len = htole64(n);
-
-	append(s, key, strlen(key));
-	if (memchr(value, '\n', n)) {
-		append(s, "\n", 1);
-		append(s, &len, sizeof(len));
-	} else {
-		append(s, "=", 1);
-	}
-	append(s, value, n);
-	append(s, "\n", 1);
-}
-
-static void field_text(struct vs_sink *s, const char *key, const char *value)
-{
-	field(s, key, value, strlen(value));
-}
-
-/* Nothing for null, objects and arrays: those are in VIRTSCOPE_EVENT. */
-static void field_json(struct vs_sink *s, const char *key, const json_t *j)
-{
-	char number[32];
-
-	if (json_is_string(j)) {
-		field(s, key, json_string_value(j), json_string_length(j));
-		return;
-	}
-	if (json_is_integer(j))
-		(void)snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(j));
-	else if (json_is_real(j))
-		(void)snprintf(number, sizeof(number), "%.9g", json_real_value(j));
-	else if (json_is_boolean(j))
-		(void)snprintf(number, sizeof(number), "%s", json_is_true(j) ? "true" : "false");
-	else
-		return;
-	field_text(s, key, number);
-}
-
-/* data's keys in capitals: {"vnic": …} -> VIRTSCOPE_VNIC. The keys of data come from
- * us alone, and a test holds them apart from the envelope's. */
-static void fields_of_data(struct vs_sink *s, const json_t *data)
-{
-	const char *key;
-	json_t *value;
-
-	json_object_foreach((json_t *)data, key, value)
-	{
-		char name[64]; /* journald allows no more */
-		size_t n = (size_t)snprintf(name, sizeof(name), "VIRTSCOPE_%s", key);
-
-		for (size_t i = 0; i < n && i < sizeof(name); i++)
-			name[i] = (char)toupper((unsigned char)name[i]);
-		field_json(s, name, value);
-	}
-}
-
-static const char *priority(const char *severity)
-{
-	if (severity && strcmp(severity, "error") == 0)
-		return "3";
-	return severity && strcmp(severity, "warning") == 0 ? "4" : "6";
-}
-
-static void message(struct vs_sink *s, const struct vs_sink_event *event)
-{
-	const json_t *e = event->json, *vm = json_object_get(e, "vm");
-	const char *type = json_string_value(json_object_get(e, "type"));
-	const char *name = json_string_value(json_object_get(vm, "name"));
-	const struct vs_event_kind *t = vs_event_type_find(type);
-	char text[4096];
-	size_t n = 0;
-
-	if (name) {
-		char clean[1024];
-
-		(void)vs_text_printable(clean, sizeof(clean), name);
-		n = (size_t)snprintf(text, sizeof(text), "VM %s: ", clean);
-	}
-	(void)vs_event_sentence(text + n, sizeof(text) - n, e);
-	field_text(s, "MESSAGE", text);
-	field_text(s, "PRIORITY", priority(json_string_value(json_object_get(e, "severity"))));
-	field_text(s, "SYSLOG_IDENTIFIER", "virtscope");
-	if (t)
-		field_text(s, "MESSAGE_ID", t->message_id);
-	field_json(s, "VIRTSCOPE_TYPE", json_object_get(e, "type"));
-	field_json(s, "VIRTSCOPE_SEVERITY", json_object_get(e, "severity"));
-	field_json(s, "VIRTSCOPE_SEQ", json_object_get(e, "seq"));
-	field_json(s, "VIRTSCOPE_ID", json_object_get(e, "id"));
-	field_json(s, "VIRTSCOPE_VM", json_object_get(vm, "name"));
-	field_json(s, "VIRTSCOPE_VM_UUID", json_object_get(vm, "uuid"));
-	field_json(s, "VIRTSCOPE_VM_PID", json_object_get(vm, "pid"));
-	fields_of_data(s, json_object_get(e, "data"));
-	field(s, "VIRTSCOPE_EVENT", event->line, event->len - 1);
-}
-
-static int deliver(const struct vs_sink *s, const struct iovec *iov, int fd)
+/* @fd: sent along; or -1, and the text is sent */
+static int send_one(struct vs_sink *s, const char *text, size_t len, int fd)
 {
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct msghdr msg = { .msg_name = (void *)&s->to, .msg_namelen = sizeof(s->to) };
+	struct iovec iov = { (void *)text, len };
+	struct msghdr msg = { 0 };
 	struct cmsghdr *cm;
 
 	if (fd >= 0) {
@@ -181,52 +74,145 @@ static int deliver(const struct vs_sink *s, const struct iovec *iov, int fd)
 		cm->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(cm), &fd, sizeof(int));
 	} else {
-		msg.msg_iov = (struct iovec *)iov;
+		msg.msg_iov = &iov;
 		msg.msg_iovlen = 1;
 	}
 	return sendmsg(s->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
 /* What is too long for a datagram goes as a sealed file in memory. */
-static int deliver_file(const struct vs_sink *s)
+static int send_file(struct vs_sink *s, const char *text, size_t len)
 {
 	vs_autoclose int fd = memfd_create("virtscope-event", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
 		return -errno;
-	if (write(fd, s->text, s->len) != (ssize_t)s->len)
+	if (write(fd, text, len) != (ssize_t)len)
 		return -ENOSPC;
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE))
 		return -errno;
-	return deliver(s, NULL, fd);
+	return send_one(s, text, len, fd);
+}
+
+/* Connected, so that epoll knows when journald has read; and anew when the one that
+ * it was connected to has gone. */
+static int deliver(struct vs_sink *s, const char *text, size_t len)
+{
+	bool fresh = !s->connected;
+	int r;
+
+	if (fresh && connect(s->fd, (struct sockaddr *)&s->to, sizeof(s->to)))
+		return -errno;
+	s->connected = true;
+	r = send_one(s, text, len, -1);
+	if (r == -EMSGSIZE || r == -ENOBUFS)
+		r = send_file(s, text, len);
+	if (!r || r == -EAGAIN)
+		return r;
+	s->connected = false;
+	return fresh ? r : deliver(s, text, len);
+}
+
+static void on_writable(void *data, int fd);
+
+static void pop(struct vs_sink *s)
+{
+	struct waiting *w = s->first;
+
+	s->first = w->next;
+	s->waiting_bytes -= w->len;
+	s->waiting_n--;
+	free(w);
+	if (s->first)
+		return;
+	s->last = &s->first;
+	if (s->loop)
+		vs_loop_remove(s->loop, s->fd);
+}
+
+static int push(struct vs_sink *s, const char *text, size_t len)
+{
+	struct waiting *w = s->waiting_bytes + len > VS_JOURNAL_WAITING_BYTES ?
+				    NULL :
+				    malloc(sizeof(*w) + len);
+
+	if (!w)
+		return -EAGAIN;
+	*w = (struct waiting){ .len = len };
+	memcpy(w->text, text, len);
+	if (!s->first && s->loop && !vs_loop_add(s->loop, s->fd, on_writable, s))
+		vs_loop_want_write(s->loop, s->fd, true);
+	*s->last = w;
+	s->last = &w->next;
+	s->waiting_bytes += len;
+	s->waiting_n++;
+	return 0;
+}
+
+static void give_up(struct vs_sink *s)
+{
+	s->lost += s->waiting_n;
+	while (s->first)
+		pop(s);
+}
+
+static void flush(struct vs_sink *s)
+{
+	int r = 0;
+
+	while (s->first && !r) {
+		r = deliver(s, s->first->text, s->first->len);
+		if (!r)
+			pop(s);
+	}
+	if (r && r != -EAGAIN)
+		give_up(s);
+}
+
+static void on_writable(void *data, int fd)
+{
+	(void)fd;
+	flush(data);
 }
 
 static int journal_emit(struct vs_sink *s, const struct vs_sink_event *event)
 {
-	struct iovec iov;
-	int r;
+	int r = vs_journal_text_make(&s->message, event);
 
-	s->len = 0;
-	s->failed = false;
-	message(s, event);
-	if (s->failed)
-		return -ENOMEM;
-	iov = (struct iovec){ s->text, s->len };
-	r = deliver(s, &iov, -1);
-	return r == -EMSGSIZE || r == -ENOBUFS ? deliver_file(s) : r;
+	if (r)
+		return r;
+	flush(s);
+	r = s->first ? -EAGAIN : deliver(s, s->message.text, s->message.len);
+	return r == -EAGAIN ? push(s, s->message.text, s->message.len) : r;
+}
+
+static uint64_t journal_lost(struct vs_sink *s, bool at_end)
+{
+	uint64_t n;
+
+	flush(s);
+	if (at_end)
+		give_up(s);
+	n = s->lost;
+	s->lost = 0;
+	return n;
 }
 
 static void journal_close(struct vs_sink **sink)
 {
-	if (!*sink)
+	struct vs_sink *s = *sink;
+
+	if (!s)
 		return;
-	(void)close((*sink)->fd);
-	free((*sink)->text);
-	free(*sink);
+	give_up(s);
+	(void)close(s->fd);
+	vs_journal_text_done(&s->message);
+	free(s);
 	*sink = NULL;
 }
 
 const struct vs_sink_ops vs_sink_journal = {
 	.emit = journal_emit,
+	.lost_later = journal_lost,
 	.close = journal_close,
 };

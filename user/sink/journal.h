@@ -12,22 +12,28 @@
  * by sd_journal_sendv(): that one waits for a journald that does not read, for
  * ever if need be, and reports success where there is no journald.
  *
+ * What journald does not take at once (a host with 1,000 VMs begins with thousands
+ * of events) waits in memory, up to a bound, until it reads again.
+ *
  * Layer:   sink
- * State:   one struct vs_sink: a socket, a buffer
+ * State:   one struct vs_sink: a socket, and what waits for it
  * Threads: one
  */
 #pragma once
+#include "base/loop.h"
 #include "sink/sink.h"
 
-#define VS_JOURNAL_SOCKET "/run/systemd/journal/socket"
+#define VS_JOURNAL_SOCKET	 "/run/systemd/journal/socket"
+#define VS_JOURNAL_WAITING_BYTES (4u << 20)
 
 /**
  * vs_journal_open() - make the socket. That journald runs is not needed: events
  * are lost, and counted, while it does not.
+ * @loop: outlives the sink. NULL in tests: nothing is sent between calls
  * @path: VS_JOURNAL_SOCKET, but in tests
  *
  * Return: 0 or -errno. Logs: yes.
  */
-int vs_journal_open(const char *path, struct vs_sink **ret);
+int vs_journal_open(struct vs_loop *loop, const char *path, struct vs_sink **ret);
 
 extern const struct vs_sink_ops vs_sink_journal;

@@ -12,6 +12,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* What a pipe is asked to hold: a host with 1,000 VMs begins with thousands of
+ * events. It is what everybody may ask for, by default. */
+#define PIPE_BYTES (1 << 20)
+
 struct vs_sink {
 	int fd;	   /* -1: see error */
 	int error; /* why it could not be opened */
@@ -54,12 +58,14 @@ static int open_stdout(void)
 
 static void take_over(struct vs_sink *s, int fd)
 {
-	struct stat st;
+	struct stat st = { 0 };
 
 	if (s->fd >= 0)
 		(void)close(s->fd);
 	s->fd = fd;
 	s->regular = !fstat(fd, &st) && S_ISREG(st.st_mode);
+	if (S_ISFIFO(st.st_mode))
+		(void)fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES);
 }
 
 static int jsonl_reopen(struct vs_sink *s)

@@ -13,7 +13,9 @@
  */
 #pragma once
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct vs_sink;
 
@@ -27,12 +29,16 @@ struct vs_sink_event {
 /* Whoever calls these counts, logs and tells of losses: sinks.h. None of them
  * may block: the loop that calls them measures, too. Logs: never. */
 struct vs_sink_ops {
-	/* Writes one event whole or not at all. Return: 0 or -errno. */
+	/* Writes one event whole or not at all; or keeps it, to be written later.
+	 * Return: 0 or -errno. */
 	int (*emit)(struct vs_sink *sink, const struct vs_sink_event *event);
 	/* SIGHUP: find the place anew by its name; NULL: nothing to find.
 	 * Return: 0 or -errno; the sink goes on with what it has then. */
 	int (*reopen)(struct vs_sink *sink);
 	/* Once a second: repairs what can be repaired without an event; may be NULL. */
 	void (*tick)(struct vs_sink *sink);
+	/* Once a second: of the events that emit() kept, how many were lost since it was
+	 * asked last; NULL: it keeps none. @at_end: what is still kept is lost. */
+	uint64_t (*lost_later)(struct vs_sink *sink, bool at_end);
 	void (*close)(struct vs_sink **sink);
 };

@@ -37,6 +37,46 @@ int vs_sinks_new(struct vs_sinks **ret)
 	return 0;
 }
 
+static void begin_stretch(struct member *m)
+{
+	if (m->stretch)
+		return;
+	m->stretch = true;
+	m->lost_before = m->lost_told = m->lost;
+}
+
+static void give(struct member *m, const struct vs_sink_event *event)
+{
+	m->error = event->line ? m->ops->emit(m->sink, event) : -ENOMEM;
+	if (!m->error) {
+		m->written++;
+		return;
+	}
+	begin_stretch(m);
+	m->why = m->error;
+	m->lost++;
+}
+
+/* What a sink had taken and could not write after all. */
+static void count_later(struct member *m, bool at_end)
+{
+	uint64_t n = m->ops->lost_later ? m->ops->lost_later(m->sink, at_end) : 0;
+
+	if (!n)
+		return;
+	begin_stretch(m);
+	m->why = m->error ? m->error : -EAGAIN;
+	m->lost += n;
+}
+
+static void close_sink(struct member *m)
+{
+	count_later(m, true);
+	m->ops->close(&m->sink);
+	free(m->where);
+	m->where = NULL;
+}
+
 void vs_sinks_free(struct vs_sinks **set)
 {
 	struct vs_sinks *s = *set;
@@ -46,11 +86,11 @@ void vs_sinks_free(struct vs_sinks **set)
 	for (uint32_t i = 0; i < s->n; i++) {
 		struct member *m = &s->members[i];
 
+		count_later(m, true);
 		if (m->lost)
 			vs_warn("%s: %llu events were lost in all", m->where,
 				(unsigned long long)m->lost);
-		m->ops->close(&m->sink);
-		free(m->where);
+		close_sink(m);
 	}
 	free(s);
 	*set = NULL;
@@ -95,8 +135,7 @@ int vs_sinks_replace(struct vs_sinks *set, const char *name, const char *where,
 		ops->close(sink);
 		return vs_fail(ENOMEM, "write events to %s: %s", where, strerror(ENOMEM));
 	}
-	m->ops->close(&m->sink);
-	free(m->where);
+	close_sink(m);
 	m->ops = ops;
 	m->where = vs_take_ptr(copy);
 	m->sink = vs_take_ptr(*sink);
@@ -109,25 +148,9 @@ void vs_sinks_remove(struct vs_sinks *set, const char *name)
 
 	if (!m)
 		return;
-	m->ops->close(&m->sink);
-	free(m->where);
+	close_sink(m);
 	set->n--;
 	memmove(m, m + 1, (size_t)(&set->members[set->n] - m) * sizeof(*m));
-}
-
-static void give(struct member *m, const struct vs_sink_event *event)
-{
-	m->error = event->line ? m->ops->emit(m->sink, event) : -ENOMEM;
-	if (!m->error) {
-		m->written++;
-		return;
-	}
-	if (!m->stretch) {
-		m->stretch = true;
-		m->lost_before = m->lost_told = m->lost;
-	}
-	m->why = m->error;
-	m->lost++;
 }
 
 void vs_sinks_emit(struct vs_sinks *set, const json_t *event)
@@ -179,6 +202,7 @@ void vs_sinks_tick(struct vs_sinks *set, uint64_t now_ns, vs_sinks_emit_fn emit,
 
 		if (m->ops->tick)
 			m->ops->tick(m->sink);
+		count_later(m, false);
 		if (!m->stretch || (m->told_ns && now_ns - m->told_ns < VS_SINKS_TELL_EVERY_NS))
 			continue;
 		if (!m->error || m->lost > m->lost_told)

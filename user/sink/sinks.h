@@ -30,7 +30,8 @@ struct vs_event_vm;
 
 struct vs_sink_stats {
 	const char *name;
-	uint64_t written, lost; /* events, since the sink was added */
+	uint64_t written, lost; /* events, since the sink was added. Both only grow: what was
+				 * taken, so "written", and lost after all is in both */
 	bool failing;		/* the last event was lost */
 };
 

@@ -226,10 +226,10 @@ static void add_own(struct vs_self_sample *self)
 	self->cpu_ns += vs_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-static int apart_sample(void *self, bool whole, struct vs_sample *ret)
+static int apart_sample(void *self, enum vs_look look, struct vs_sample *ret)
 {
 	struct vs_apart *a = self;
-	int r = ask(a, VS_APART_SAMPLE, whole, CALL_NS);
+	int r = ask(a, VS_APART_SAMPLE, look, CALL_NS);
 
 	if (!r)
 		r = decoded(a, vs_wire_decode(a->map, a->in.value, a->names, ret));

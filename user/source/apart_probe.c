@@ -220,7 +220,7 @@ static void serve(struct probe *p)
 			start(p);
 		break;
 	case VS_APART_SAMPLE:
-		answer_sample(p, vs_source_sample(&p->source, m->value != 0, &p->sample));
+		answer_sample(p, vs_source_sample(&p->source, (enum vs_look)m->value, &p->sample));
 		break;
 	case VS_APART_WINDOW:
 		window(p, m->value != 0);

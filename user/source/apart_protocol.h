@@ -20,7 +20,7 @@
 enum vs_apart_type {
 	/* to the probe */
 	VS_APART_START = 1,
-	VS_APART_SAMPLE, /* value: whole or not */
+	VS_APART_SAMPLE, /* value: an enum vs_look */
 	VS_APART_WINDOW, /* value: open or close; no DONE follows */
 	VS_APART_DEEP_OPEN,
 	VS_APART_DEEP_READ,

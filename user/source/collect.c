@@ -42,7 +42,7 @@ struct vs_collect {
 	struct vs_ksyms *ksyms;
 	struct disk_entry *disks; /* by dev; never dropped, samples point here */
 	struct seen_entry *seen;
-	struct vs_own own;
+	struct vs_self_reader own;
 	struct vs_drop_key *drop_keys;
 	uint64_t *drop_counts;
 	size_t drops_n;
@@ -104,7 +104,7 @@ void vs_collect_free(struct vs_collect **collect)
 	free(c->drop_counts);
 	free(c->disk_keys);
 	free(c->disk_rows);
-	vs_own_done(&c->own);
+	vs_self_reader_done(&c->own);
 	free(c->explained);
 	free(c->noop);
 	free(c);
@@ -317,64 +317,57 @@ static void fill_from_link(struct vs_collect *c, const struct vs_vnic_entry *e,
 		}
 }
 
+/* Return: 0, 1 if the link could not be read, -ENOMEM. */
+static int fill_vnic(struct vs_collect *c, const struct vs_vnic_entry *e, uint32_t index,
+		     struct vs_netns_tour *tour, struct vs_sample *s)
+{
+	struct vs_vnic_sample *n = vs_sample_add_vnic(s);
+	struct vs_link_stats link;
+	int fd = c->inv->links_fd, r = 0;
+
+	if (!n)
+		return -ENOMEM;
+	n->uid = e->uid;
+	n->vm_uid = e->vm->uid;
+	memcpy(n->name, e->name, sizeof(n->name));
+	vs_domains_fill_vnic(e, n);
+	n->ifindex = e->id.ifindex;
+	n->attached = !e->gone_ns;
+	n->netns_inum = e->netns_inum;
+	n->index = index;
+	n->vhost_blind = e->vm->uses_vhost && !works(c, VS_PROBE_VHOST_WORKER);
+	if (e->slot)
+		fill_from_slot(c, e, n);
+	if (!e->host_netns) {
+		r = vs_netns_visit(tour, e->vm->pid, e->tun_fd, e->id.netns_cookie);
+		fd = tour->links_fd;
+	}
+	if (!r)
+		r = vs_links_stats(fd, e->id.ifindex, &link);
+	if (r)
+		return !e->gone_ns;
+	fill_from_link(c, e, &link, n);
+	return 0;
+}
+
 /* Return: 0, 1 if a link could not be read, -ENOMEM. */
 static int fill_vnics(struct vs_collect *c, struct vs_sample *s)
 {
+	struct vs_netns_tour tour = VS_NETNS_TOUR;
 	struct vs_vm_entry *vm, *tmp;
-	int missing = 0;
+	int missing = 0, r = 0;
 
 	HASH_ITER(hh, c->inv->vms, vm, tmp)
 	{
-		uint64_t there = 0; /* the namespace that we are visiting */
-		struct vs_netns_visit visit;
 		uint32_t index = 0;
-		int fd = -1;
 
-		for (struct vs_vnic_entry *e = vm->vnics; e; e = e->next) {
-			struct vs_vnic_sample *n = vs_sample_add_vnic(s);
-			struct vs_link_stats link;
-			int r;
-
-			if (!n)
-				return -ENOMEM;
-			n->uid = e->uid;
-			n->vm_uid = vm->uid;
-			memcpy(n->name, e->name, sizeof(n->name));
-			vs_domains_fill_vnic(e, n);
-			n->ifindex = e->id.ifindex;
-			n->attached = !e->gone_ns;
-			n->netns_inum = e->netns_inum;
-			n->index = index++;
-			n->vhost_blind = vm->uses_vhost && !works(c, VS_PROBE_VHOST_WORKER);
-			if (e->slot)
-				fill_from_slot(c, e, n);
-			if (!e->host_netns && there != e->id.netns_cookie) {
-				if (there) {
-					vs_cleanup_close(&fd);
-					fd = -1;
-					vs_netns_leave(&visit);
-					there = 0;
-				}
-				if (!vs_netns_enter(&visit, vm->pid, e->tun_fd, e->id.netns_cookie)) {
-					there = e->id.netns_cookie;
-					fd = vs_links_open();
-				}
-			}
-			if (e->host_netns)
-				r = vs_links_stats(c->inv->links_fd, e->id.ifindex, &link);
-			else
-				r = there ? vs_links_stats(fd, e->id.ifindex, &link) : -ENOENT;
-			if (r)
-				missing |= !e->gone_ns;
-			else
-				fill_from_link(c, e, &link, n);
-		}
-		if (there) {
-			vs_cleanup_close(&fd);
-			vs_netns_leave(&visit);
+		for (struct vs_vnic_entry *e = vm->vnics; e && r >= 0; e = e->next) {
+			r = fill_vnic(c, e, index++, &tour, s);
+			missing |= r > 0;
 		}
 	}
-	return missing;
+	vs_netns_return(&tour);
+	return r < 0 ? r : missing;
 }
 
 static struct disk_entry *disk_of(struct vs_collect *c, uint32_t dev)
@@ -508,7 +501,7 @@ int vs_collect_fill(struct vs_collect *c, struct vs_sample *ret, vs_disk_seen_fn
 		r = vs_collect_vhost(c->inv, c->vhost, &c->virtqs, ret);
 	if (r)
 		return r;
-	vs_collect_self(c->inv, c->plan, c->vhost, &c->own, ret);
+	vs_self_read(c->inv, c->plan, c->vhost, &c->own, ret);
 	ret->self.lost[VS_LOST_VHOST_AGED] += c->virtqs.wakes_aged;
 	vs_rooms_use(ret->self.maps, ret->self.maps_n, "vs_drop", c->drops_n);
 	vs_rooms_use(ret->self.maps, ret->self.maps_n, "vs_disk", ret->disks_n);

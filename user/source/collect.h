@@ -37,7 +37,7 @@ int vs_collect_vhost(const struct vs_inventory *inv, const struct vs_vhost_probe
 		     struct vs_virtq_batch *batch, struct vs_sample *ret);
 
 /* What is kept for the figures of our own cost. */
-struct vs_own {
+struct vs_self_reader {
 	uint64_t *per_cpu; /* room for a counter of each CPU, made on first use */
 	int cpus;
 	struct vs_map_sample maps[VS_MAP__N];
@@ -45,11 +45,11 @@ struct vs_own {
 	uint64_t maps_ns; /* when they were read */
 	int virtq;	  /* the map there was then: vhost's come and go */
 };
-void vs_own_done(struct vs_own *own);
+void vs_self_reader_done(struct vs_self_reader *own);
 
 /* Cost, losses and maps, into @ret->self; to be called when the rest is there. */
-void vs_collect_self(const struct vs_inventory *inv, const struct vs_plan *plan,
-		     const struct vs_vhost_probe *vhost, struct vs_own *own, struct vs_sample *ret);
+void vs_self_read(const struct vs_inventory *inv, const struct vs_plan *plan,
+		     const struct vs_vhost_probe *vhost, struct vs_self_reader *own, struct vs_sample *ret);
 
 typedef void (*vs_disk_seen_fn)(void *data, const struct vs_vm_entry *vm,
 				const struct vs_disk_info *disk);

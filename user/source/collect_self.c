@@ -25,7 +25,7 @@ static void fill_process(struct vs_self_sample *self)
 	self->cpu_ns = vs_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-static void fill_losses(const struct vs_maps *m, struct vs_own *own, struct vs_self_sample *self)
+static void fill_losses(const struct vs_maps *m, struct vs_self_reader *own, struct vs_self_sample *self)
 {
 	if (!own->per_cpu) {
 		own->cpus = libbpf_num_possible_cpus();
@@ -45,7 +45,7 @@ static uint64_t in_use(const struct vs_slots *s)
 }
 
 /* What we gave out we know; of the rest, what the last look saw. */
-static void fill_maps(const struct vs_inventory *inv, struct vs_own *own, const struct vs_sample *s,
+static void fill_maps(const struct vs_inventory *inv, struct vs_self_reader *own, const struct vs_sample *s,
 		      struct vs_self_sample *self)
 {
 	const struct {
@@ -75,8 +75,8 @@ static void fill_probes(const struct vs_plan *plan, struct vs_self_sample *self)
 	}
 }
 
-void vs_collect_self(const struct vs_inventory *inv, const struct vs_plan *plan,
-		     const struct vs_vhost_probe *vhost, struct vs_own *own, struct vs_sample *ret)
+void vs_self_read(const struct vs_inventory *inv, const struct vs_plan *plan,
+		     const struct vs_vhost_probe *vhost, struct vs_self_reader *own, struct vs_sample *ret)
 {
 	struct vs_self_sample *self = &ret->self;
 	int virtq = vs_vhost_probe_maps(vhost)->virtq;
@@ -97,7 +97,7 @@ void vs_collect_self(const struct vs_inventory *inv, const struct vs_plan *plan,
 	fill_probes(plan, self);
 }
 
-void vs_own_done(struct vs_own *own)
+void vs_self_reader_done(struct vs_self_reader *own)
 {
 	free(own->per_cpu);
 	memset(own, 0, sizeof(*own));

@@ -243,18 +243,15 @@ struct vs_vm_entry *vs_inventory_add(struct vs_inventory *inv, uint32_t pid, con
 int vs_inventory_link_stats(struct vs_inventory *inv, const struct vs_vnic_entry *vnic,
 			    struct vs_link_stats *ret)
 {
-	struct vs_netns_visit visit;
-	int fd, r;
+	struct vs_netns_tour tour = VS_NETNS_TOUR;
+	int r;
 
 	if (vnic->host_netns)
 		return vs_links_stats(inv->links_fd, vnic->id.ifindex, ret);
-	r = vs_netns_enter(&visit, vnic->vm->pid, vnic->tun_fd, vnic->id.netns_cookie);
-	if (r)
-		return r;
-	fd = vs_links_open();
-	r = fd < 0 ? fd : vs_links_stats(fd, vnic->id.ifindex, ret);
-	vs_cleanup_close(&fd);
-	vs_netns_leave(&visit);
+	r = vs_netns_visit(&tour, vnic->vm->pid, vnic->tun_fd, vnic->id.netns_cookie);
+	if (!r)
+		r = vs_links_stats(tour.links_fd, vnic->id.ifindex, ret);
+	vs_netns_return(&tour);
 	return r;
 }
 

@@ -364,7 +364,7 @@ static void name_worker(struct vs_live *live, const struct vs_virtq_sample *v)
 		vs_debug("note worker %u: out of memory", v->key.tid);
 }
 
-static int sample(struct vs_live *live, bool whole, struct vs_sample *ret)
+int vs_live_sample(struct vs_live *live, enum vs_look look, struct vs_sample *ret)
 {
 	int r = vs_collect_fill(live->collect, ret, live->ops.disk_seen, live->ops.data);
 	const uint64_t begin = ret->mono_ns;
@@ -372,7 +372,7 @@ static int sample(struct vs_live *live, bool whole, struct vs_sample *ret)
 	vs_domains_fill_probe(live->domains, &ret->self);
 	for (size_t i = 0; r >= 0 && i < ret->virtqs_n; i++)
 		name_worker(live, &ret->virtqs[i]);
-	if (r >= 0 && vs_threads_fill(live->threads, whole, ret))
+	if (r >= 0 && vs_threads_fill(live->threads, look, ret))
 		r = -ENOMEM;
 	for (size_t i = 0; r >= 0 && i < live->departed.vms_n; i++)
 		if (vs_sample_copy_vm(ret, &live->departed, live->departed.vms[i].uid))
@@ -385,16 +385,6 @@ static int sample(struct vs_live *live, bool whole, struct vs_sample *ret)
 	vs_inventory_tidy(&live->inv, ret->mono_ns);
 	ret->self.took_ns = vs_clock_mono_ns() - begin;
 	return r < 0 ? r : 0;
-}
-
-int vs_live_sample(struct vs_live *live, struct vs_sample *ret)
-{
-	return sample(live, false, ret);
-}
-
-int vs_live_sample_whole(struct vs_live *live, struct vs_sample *ret)
-{
-	return sample(live, true, ret);
 }
 
 int vs_live_deep_open(struct vs_live *live, const struct vs_sample *s, struct vs_deep_sample *ret)

@@ -13,6 +13,7 @@
 #include "probe/plan.h"
 #include "source/domains.h"
 #include "source/inventory.h"
+#include "source/source.h"
 
 struct vs_live;
 
@@ -64,9 +65,7 @@ void vs_live_window_open(struct vs_live *live);
 void vs_live_window_close(struct vs_live *live);
 
 /* Fills @ret with a sorted sample. Return: 0 or -ENOMEM. Logs: yes. */
-int vs_live_sample(struct vs_live *live, struct vs_sample *ret);
-/* The same with what is too dear for each second: see vs_threads_fill(). */
-int vs_live_sample_whole(struct vs_live *live, struct vs_sample *ret);
+int vs_live_sample(struct vs_live *live, enum vs_look look, struct vs_sample *ret);
 
 /**
  * vs_live_deep_open() - begin, or join, a deep window over the threads of @s.

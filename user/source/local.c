@@ -70,10 +70,10 @@ static void tell_degraded(struct local *l)
 	}
 }
 
-static int local_sample(void *self, bool whole, struct vs_sample *ret)
+static int local_sample(void *self, enum vs_look look, struct vs_sample *ret)
 {
 	struct local *l = self;
-	int r = whole ? vs_live_sample_whole(l->live, ret) : vs_live_sample(l->live, ret);
+	int r = vs_live_sample(l->live, look, ret);
 
 	for (size_t i = 0; !r && l->tell && i < ret->vms_n; i++)
 		ret->vms[i].announced = !vs_tell_holds(l->tell, ret->vms[i].uid);

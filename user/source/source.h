@@ -37,10 +37,18 @@ struct vs_source_listener {
 	void *data;
 };
 
+/* How much a look takes in. */
+enum vs_look {
+	VS_LOOK_TICK,	 /* what detectors need each second */
+	VS_LOOK_WHOLE,	 /* everything: also what costs files of /proc and debugfs (KVM's
+			  * statistics, threads without an iterator) */
+	VS_LOOK_THREADS, /* a tick with the threads, where they come in one pass */
+};
+
 struct vs_source_ops {
 	const char *name;
 	/* See vs_source_sample() and so on below. */
-	int (*sample)(void *self, bool whole, struct vs_sample *ret);
+	int (*sample)(void *self, enum vs_look look, struct vs_sample *ret);
 	void (*window)(void *self, bool open);
 	int (*deep_open)(void *self, const struct vs_sample *s, struct vs_deep_sample *ret);
 	int (*deep_read)(void *self, struct vs_deep_sample *ret);
@@ -56,14 +64,14 @@ struct vs_source {
 
 /**
  * vs_source_sample() - one look, sorted.
- * @whole: with what is too dear for each second (threads without an iterator,
- *         KVM's statistics)
+ * @look: what it does not take in is absent from the sample (threads_ns is 0), not 0
  *
  * Return: 0 or -errno. Logs: yes.
  */
-static inline int vs_source_sample(const struct vs_source *s, bool whole, struct vs_sample *ret)
+static inline int vs_source_sample(const struct vs_source *s, enum vs_look look,
+				   struct vs_sample *ret)
 {
-	return s->ops->sample(s->self, whole, ret);
+	return s->ops->sample(s->self, look, ret);
 }
 
 /* Between these two, figures of VMs that end are kept and stand in every sample,

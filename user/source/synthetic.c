@@ -151,16 +151,17 @@ static int add_lives(const struct vs_synthetic *y, uint32_t index, double since,
 }
 
 int vs_synthetic_fill(const struct vs_synthetic *y, uint64_t mono_ns, uint64_t wall_ns,
-		      uint64_t since_ns, bool whole, struct vs_sample *ret)
+		      uint64_t since_ns, enum vs_look look, struct vs_sample *ret)
 {
 	double t = seconds(y, mono_ns), since = since_ns == UINT64_MAX ? INFINITY : seconds(y, since_ns);
 	int r;
 
 	vs_sample_clear(ret);
-	ret->mono_ns = ret->threads_ns = mono_ns;
+	ret->mono_ns = mono_ns;
+	ret->threads_ns = look == VS_LOOK_TICK ? 0 : mono_ns;
 	ret->wall_ns = wall_ns;
 	ret->synthetic = true;
-	ret->kvm_names = whole ? &y->kvm_names : NULL;
+	ret->kvm_names = look == VS_LOOK_WHOLE ? &y->kvm_names : NULL;
 	r = vs_synthetic_add_host(y->options.seed, t, &y->host, ret);
 	for (uint32_t i = 0; i < y->options.vms && !r; i++)
 		r = add_lives(y, i, since, t, ret);

@@ -72,12 +72,12 @@ void vs_synthetic_free(struct vs_synthetic **synthetic);
  * vs_synthetic_fill() - the sample of one moment, sorted.
  * @mono_ns:  not before begin_ns
  * @since_ns: VMs that ended after it are in, marked as such; UINT64_MAX: none are
- * @whole:    with KVM's statistics, as of the live source
+ * @look:     as of the live source
  *
  * All but "self", of which only the probes are filled. Return: 0 or -ENOMEM.
  */
 int vs_synthetic_fill(const struct vs_synthetic *synthetic, uint64_t mono_ns, uint64_t wall_ns,
-		      uint64_t since_ns, bool whole, struct vs_sample *ret);
+		      uint64_t since_ns, enum vs_look look, struct vs_sample *ret);
 
 /**
  * vs_synthetic_source() - the same as a source, by the real clocks, that also

@@ -85,11 +85,11 @@ static void fill_self(const struct source *s, struct vs_self_sample *self)
 	}
 }
 
-static int source_sample(void *self, bool whole, struct vs_sample *ret)
+static int source_sample(void *self, enum vs_look look, struct vs_sample *ret)
 {
 	struct source *s = self;
 	uint64_t now = vs_clock_mono_ns();
-	int r = vs_synthetic_fill(s->synthetic, now, vs_clock_wall_ns(), s->since_ns, whole, ret);
+	int r = vs_synthetic_fill(s->synthetic, now, vs_clock_wall_ns(), s->since_ns, look, ret);
 
 	if (r)
 		return vs_fail(r, "make a synthetic sample: %s", strerror(-r));

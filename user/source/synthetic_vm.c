@@ -369,7 +369,7 @@ int vs_synthetic_add(const struct vs_synthetic_life *l, struct vs_sample *ret)
 		r = add_disk(ret, f.vm_uid, l->own, 253u << 20 | l->index, f.habits, f.scale, &disk);
 	if (!r)
 		r = add_disk(ret, f.vm_uid, l->host, 259u << 20, f.habits, f.scale, &disk);
-	if (!r)
+	if (!r && ret->threads_ns)
 		r = add_threads(&f);
 	return !r && ret->kvm_names ? add_kvm(&f) : r;
 }

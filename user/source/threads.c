@@ -245,13 +245,13 @@ static void fill_kvm(struct fill *f)
 		f->sample->kvm_names = &t->kvm_names;
 }
 
-int vs_threads_fill(struct vs_threads *t, bool whole, struct vs_sample *ret)
+int vs_threads_fill(struct vs_threads *t, enum vs_look look, struct vs_sample *ret)
 {
 	struct fill f = { .t = t, .sample = ret };
 	int r = 0;
 
 	tidy_workers(t);
-	if (t->tasks || whole) {
+	if (look == VS_LOOK_WHOLE || (look == VS_LOOK_THREADS && t->tasks)) {
 		ret->threads_ns = vs_clock_mono_ns();
 		if (t->tasks)
 			r = vs_tasks_read(t->tasks, on_task, &f);
@@ -264,7 +264,7 @@ int vs_threads_fill(struct vs_threads *t, bool whole, struct vs_sample *ret)
 			ret->threads_ns = 0;
 		}
 	}
-	if (whole)
+	if (look == VS_LOOK_WHOLE)
 		fill_kvm(&f);
 	vs_sample_sort_threads(ret);
 	return f.r;

@@ -11,6 +11,7 @@
 #include "model/sample.h"
 #include "probe/plan.h"
 #include "source/inventory.h"
+#include "source/source.h"
 
 struct vs_threads;
 
@@ -21,12 +22,13 @@ void vs_threads_free(struct vs_threads **threads);
 
 /**
  * vs_threads_fill() - append the threads of all VMs to @ret.
- * @whole: for a report: KVM's statistics, too, and the threads even where each
- *         costs two files of /proc
+ * @look: VS_LOOK_WHOLE: KVM's statistics, too, and the threads even where each
+ *        costs two files of /proc; VS_LOOK_TICK: nothing, since a pass over all
+ *        threads costs more than everything else that is read each second
  *
- * Neither is worth its price each second. Return: 0 or -ENOMEM.
+ * Return: 0 or -ENOMEM.
  */
-int vs_threads_fill(struct vs_threads *threads, bool whole, struct vs_sample *ret);
+int vs_threads_fill(struct vs_threads *threads, enum vs_look look, struct vs_sample *ret);
 
 /*
  * Thread @tid works for @vm although it is not of its process, or is known to be

@@ -14,7 +14,7 @@ struct vs_window {
 
 static int look(struct vs_window *w, struct vs_sample *ret)
 {
-	int r = vs_source_sample(w->source, true, ret);
+	int r = vs_source_sample(w->source, VS_LOOK_WHOLE, ret);
 
 	if (!r && w->own.fill)
 		w->own.fill(w->own.data, &ret->self);

@@ -58,6 +58,9 @@ static void tell(struct vs_anomaly_detector *d, struct vs_series *s, const struc
 			       .cause = cause,
 			       .duration_ns = ago};
 
+	/* Not there and back again, which costs the last digit. */
+	if (isfinite(value) && vs_form_compared(form, value) == w->stretch.peak)
+		a.peak = value;
 	if (a.start)
 		w->since_wall_ns = d->sample->wall_ns - ago;
 	a.since_wall_ns = w->since_wall_ns;

@@ -62,7 +62,7 @@ endif
 # Seconds for each target; crashes and the words learnt stay in build/fuzz/.
 FUZZ_S   ?= 20
 
-.PHONY: all help check test bench clean harness lint fuzz
+.PHONY: all help check test bench clean harness lint generate fuzz
 .SECONDARY:
 all: build/virtscope $(LIBVIRT) ## build build/virtscope (default); WITH_LIBVIRT=0 without libvirt
 
@@ -115,7 +115,7 @@ build/tests/harness/%: tests/harness/%.c $(wildcard tests/harness/pose/*.[ch])
 
 harness: $(HARNESS) ## build the test drivers
 
-lint: ## rules of the tree: layers, licence lines, no version checks, tables of kernels and metrics, rules and dashboards
+lint: build/virtscope ## rules of the tree: layers, licence lines, no version checks, what is generated, rules and dashboards
 	scripts/check-layers --self-test
 	scripts/check-layers
 	scripts/check-spdx --self-test
@@ -124,11 +124,23 @@ lint: ## rules of the tree: layers, licence lines, no version checks, tables of 
 	scripts/gen-kernels --check
 	scripts/gen-metrics --self-test
 	scripts/gen-metrics --check
+	scripts/gen-man --self-test
+	scripts/gen-man --check
+	scripts/gen-completion --check
+	@build/virtscope check-config --print-defaults | cmp - docs/virtscope.yaml || \
+		{ echo "docs/virtscope.yaml is out of date: make generate"; exit 1; }
+	build/virtscope check-config docs/virtscope.yaml
+	build/virtscope check-config dist/virtscope.yaml
 	scripts/gen-dashboards --self-test
 	scripts/gen-dashboards --check
 	scripts/check-dist --self-test
 	scripts/check-dist
 	@! grep -rnE 'LINUX_VERSION_CODE|KERNEL_VERSION\(' bpf user || { echo "facts decide, not versions"; exit 1; }
+
+generate: build/virtscope ## what is made from the tables of options and keys: man pages, completion, docs/virtscope.yaml
+	scripts/gen-man
+	scripts/gen-completion
+	build/virtscope check-config --print-defaults > docs/virtscope.yaml
 
 check: lint $(UNIT) ## unit tests: no root, no network
 	@fail=0; for t in $(UNIT); do \
@@ -151,12 +163,13 @@ build/fuzz/%: tests/fuzz/%.c $(FUZZ_OBJ) $(XML_FUZZ_OBJ)
 
 fuzz: $(FUZZ) ## fuzz each parser of foreign text for FUZZ_S seconds (20)
 	@for t in $(FUZZ); do \
-		name=$${t##*/}; learnt=build/fuzz/corpus/$$name; mkdir -p $$learnt; echo "== $$name"; \
+		name=$${t##*/}; learnt=build/fuzz/corpus/$$name; seeds=tests/fuzz/corpus/$$name; mkdir -p $$learnt; \
+		echo "== $$name"; [ -d $$seeds ] || seeds=; \
 		dict=tests/fuzz/$$name.dict; [ -e $$dict ] && dict=-dict=$$dict || dict=; \
-		$$t -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 $$dict \
-			-artifact_prefix=build/fuzz/$$name. $$learnt $(wildcard tests/fuzz/corpus/)$$name 2>build/fuzz/$$name.log || \
+		$$t -max_total_time=$(FUZZ_S) -max_len=4096 -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 $$dict \
+			-artifact_prefix=build/fuzz/$$name. $$learnt $$seeds > build/fuzz/$$name.log 2>&1 || \
 			{ tail -n 40 build/fuzz/$$name.log; exit 1; }; \
-		grep -E 'number_of_executed_units' build/fuzz/$$name.log; done
+		grep number_of_executed_units build/fuzz/$$name.log; done
 
 test: ## everything: unit tests, then end to end on this kernel (root)
 	scripts/test

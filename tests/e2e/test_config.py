@@ -2,9 +2,10 @@
 """virtscope.yaml: what is wrong is told with its line, flags override it, SIGHUP reads it again."""
 import json
 import os
+import re
 import signal
 import subprocess
-import time
+import urllib.request
 
 import pytest
 
@@ -56,7 +57,7 @@ BAD = [
     ('field given twice', 'libvirt:\n  labels:\n  - name: a\n    name: b\n    path: c',
      '4: libvirt.labels[0].name: given twice, first on line 3; allowed: each key once'),
     ('reserved label', 'libvirt: {labels: [{name: vm, path: c}]}',
-     "1: libvirt.labels[0].name: 'vm' is not possible; allowed: letters, digits and _, 32 at most, no digit first, no label of virtscope's own"),
+     "1: libvirt.labels[0].name: 'vm' is not possible; allowed: letters, digits and _, 32 at most, no digit or __ first, no label of virtscope's own"),
     ('unknown field', 'libvirt: {labels: [{name: a, path: b, as: c}]}',
      '1: libvirt.labels[0].as: unknown key; allowed: name, path'),
     ('buckets that fall', 'metrics:\n  vms: 1\n  buckets: [1, 0.5]',
@@ -65,10 +66,10 @@ BAD = [
      '1: metrics.buckets: is empty; allowed: a list of 1 to 32 numbers'),
     ('key without certificate', 'metrics:\n  tls_key: /k',
      '2: metrics.tls_key: is of no use alone; allowed: both tls_certificate and tls_key, or neither'),
-    ('no such address', "metrics: {listen: 'localhost:80'}",
-     "1: metrics.listen: 'localhost:80' is not possible; allowed: none, or ADDRESS:PORT (127.0.0.1:9752, [::1]:9752)"),
-    ('port zero', "metrics: {listen: '127.0.0.1:0'}",
-     "1: metrics.listen: '127.0.0.1:0' is not possible; allowed: none, or ADDRESS:PORT (127.0.0.1:9752, [::1]:9752)"),
+    ('no such address', "metrics: {listen: 'example.org:80'}",
+     "1: metrics.listen: 'example.org:80' is not possible; allowed: none, or ADDRESS:PORT (127.0.0.1:9752, [::1]:9752)"),
+    ('no such port', "metrics: {listen: '127.0.0.1:65536'}",
+     "1: metrics.listen: '127.0.0.1:65536' is not possible; allowed: none, or ADDRESS:PORT (127.0.0.1:9752, [::1]:9752)"),
     ('open to all without a token', 'metrics:\n  tls_certificate: /c\n  tls_key: /k\n  listen: 0.0.0.0:9752',
      "4: metrics.listen: '0.0.0.0:9752' can be reached from elsewhere, and metrics.token_file is not set; allowed: 127.0.0.1:PORT, or with tls_certificate, tls_key and token_file"),
     ('relative path', 'events: {file: {path: events.jsonl}}',
@@ -179,8 +180,7 @@ class Configured(Process):
         self.path = scratch / "virtscope.yaml"
         self.control = scratch / "control"
         self.events_path = scratch / "events.jsonl"
-        self.sections = {"control": str(self.control), "libvirt": {"uri": "none"}, "metrics": {"listen": "none"},
-                         "events": {"file": {"path": str(self.events_path)}}}
+        self.sections = {"control": str(self.control), "libvirt": {"uri": "none"}, "events": {"file": {"path": str(self.events_path)}}}
         self.write(**sections)
         super().__init__(["run", "--config", self.path, *args])
 
@@ -244,8 +244,7 @@ def test_sighup_applies_what_can_be_applied_and_names_the_rest(scratch, configur
 
 def test_a_bad_file_at_sighup_changes_nothing(scratch, lab, configured):
     daemon = configured()
-    good = daemon.path.read_text()
-    daemon.path.write_text(good.replace('"none"', '"nowhere"'))
+    daemon.write(metrics={"listen": "nowhere"})
     said = daemon.reload()
     assert any(f"{daemon.path}:" in line and "metrics.listen: 'nowhere' is not possible" in line for line in said), said
     assert said[-1].endswith("reload: the settings stay as they were")
@@ -290,6 +289,38 @@ def test_no_sample_and_no_event_is_lost_by_reloads(scratch, lab, configured):
     daemon.end()
     events = sorted(lines(daemon.events_path, *files), key=lambda e: e["seq"])
     assert len(events) >= 20 and holes(events) == []
+
+
+def test_a_file_that_the_daemons_user_cannot_read_is_told_at_sighup(scratch, lab):
+    for path in (scratch / "run", scratch / "log"):
+        path.mkdir()
+        os.chown(path, 65534, 65534)
+    daemon = Configured(scratch, user="nobody", control=str(scratch / "run" / "control"),
+                        events={"file": {"path": str(scratch / "log" / "events.jsonl")}})
+    lab.undo.callback(daemon.end)
+    daemon.ready()
+    daemon.path.chmod(0o600)
+    said = daemon.reload()
+    assert any("Permission denied" in line for line in said) and "let the group" in said[-1], said
+    os.chown(daemon.path, 0, 65534)
+    daemon.path.chmod(0o640)
+    assert "reload: 0 keys changed" in daemon.reload()[-1]
+
+
+def test_the_exporter_listens_where_the_file_says_with_its_buckets(lab, configured):
+    ns = lab.netns()
+    vm = lab.vm(ns, ["t0"])
+    daemon = configured(metrics={"listen": "127.0.0.1:0", "buckets": [0.001, 0.1], "series_per_vm": 100}, probe={"sample": 1})
+    line = next(line for line in daemon.stderr if "port " in line)
+    ns.send("t0", 50)
+    vm.do("read")
+
+    def bounds():
+        with urllib.request.urlopen(f"http://127.0.0.1:{line.split('port ')[1]}/metrics", timeout=5) as page:
+            return set(re.findall(r'virtscope_vnic_residence_seconds_bucket\{.*le="([^"]+)"', page.read().decode()))
+    found, _ = wait_for("histograms", bounds, 5)
+    assert "+Inf" in found and len(found) == 3
+    assert sorted(float(le) for le in found)[:2] == pytest.approx([0.001, 0.1], rel=0.07)
 
 
 def test_sighup_finds_a_file_that_was_renamed(scratch, lab, configured):

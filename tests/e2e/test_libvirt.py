@@ -16,6 +16,7 @@ import pytest
 from lab import BUILD, Lab, sh, wait_for
 from libvirt_lab import GUEST, Libvirt, disk_xml, nic_xml
 from probe import Daemon, Report, run, validate
+from prometheus_lab import free_port, get
 
 NOTICED_S = 6       # 3 s of silence, looked for every second, on a busy machine
 HUNG_S = 30         # killed after 12 s of silence, which keepalive may renew once; then a pause
@@ -127,12 +128,18 @@ def test_labels_follow_the_metadata_while_the_domain_runs(libvirt, domain, probe
 
 def test_labels_are_those_that_the_configuration_allows(libvirt, domain, probe, scratch):
     config = scratch / "virtscope.yaml"
-    config.write_text("libvirt: {labels: [{name: flavor, path: instance/flavor/@name}]}\nmetrics: {listen: none}\n")
+    port = free_port()
+    config.write_text("libvirt: {labels: [{name: flavor, path: instance/flavor/@name}]}\n"
+                      f"metrics: {{listen: '127.0.0.1:{port}'}}\n")
     vm = domain(more="<metadata><n:instance xmlns:n='urn:nova'><n:name>secret</n:name>"
                      "<n:flavor name='m1.small'/></n:instance></metadata>")
     daemon = probe("--config", config)
     named_by(daemon, vm, "libvirt", RESTORED_S)
     assert ask(daemon).vm(vm)["labels"] == {"flavor": "m1.small"}
+    # The page is made of the last second's sample.
+    wait_for("label in /metrics", lambda: re.search(
+        rf'^virtscope_vm_info{{vm="{vm.name}",.*flavor="m1.small".*}} 1$', get(f"http://127.0.0.1:{port}/metrics"), re.M), 5, 0.2)
+    assert "secret" not in get(f"http://127.0.0.1:{port}/metrics")
 
 
 def test_libvirt_none_leaves_it_to_proc(libvirt, domain):

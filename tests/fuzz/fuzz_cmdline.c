@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as a VMM's command line. To run, from the top of the repository:
- *
- *   clang -std=gnu17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \
- *         -Iuser -Ibpf tests/fuzz/fuzz_cmdline.c user/discover/cmdline.c \
- *         user/base/text.c -ljansson -o build/fuzz_cmdline
- *   build/fuzz_cmdline -max_total_time=60 -max_len=4096
+ * Any bytes as a VMM's command line (make fuzz).
  */
 #include "discover/cmdline.h"
 

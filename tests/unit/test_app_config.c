@@ -63,7 +63,7 @@ static void defaults_are_those_of_the_modules(void **state)
 	assert_int_equal(c.events.file.keep, VS_JSONL_KEEP);
 	assert_int_equal(c.events.memory, VS_EVENT_MEMORY_EVENTS);
 	assert_false(c.events.journal);
-	assert_string_equal(c.metrics.listen, "127.0.0.1:9752");
+	assert_string_equal(c.metrics.listen, "none");
 	assert_int_equal(c.metrics.series_per_vm, 150);
 	assert_true(c.detect.enabled == detect.enabled && c.detect.threshold == detect.threshold);
 	assert_int_equal(c.detect.warmup_s, detect.warmup_s);
@@ -110,7 +110,7 @@ static void every_key_is_read(void **state)
 			       "  tls_key: /k\n"
 			       "  token_file: /t\n"
 			       "  buckets: [0.5, 1, 2.25e0]\n"
-			       "  series_per_vm: 10\n"
+			       "  series_per_vm: 20\n"
 			       "  vms: 11\n"
 			       "  detail: [\"a \\\"b\\\"\"]\n"
 			       "detect: {enabled: false, warmup_s: 2, threshold: 3.5, hold_off_s: 0, accept_s: 9}\n"),
@@ -140,7 +140,7 @@ static void every_key_is_read(void **state)
 	assert_string_equal(c.metrics.token_file, "/t");
 	assert_int_equal(c.metrics.buckets_n, 3);
 	assert_true(c.metrics.buckets[2] == 2.25);
-	assert_int_equal(c.metrics.series_per_vm, 10);
+	assert_int_equal(c.metrics.series_per_vm, 20);
 	assert_int_equal(c.metrics.vms, 11);
 	assert_int_equal(c.metrics.detail_n, 1);
 	assert_string_equal(c.metrics.detail[0], "a \"b\"");

@@ -305,6 +305,41 @@ static void sigterm_and_sigint_end_the_loop(void **state)
 	check_signal(SIGINT);
 }
 
+static void on_hup(void *data, int number)
+{
+	assert_int_equal(number, SIGHUP);
+	on_call(data, number);
+}
+
+/* In a process of its own, since signals stay blocked in the one that asked. */
+static void a_signal_with_a_callback_calls_it_and_the_loop_goes_on(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (!pid) {
+		struct seen s = start(0), end = { .loop = s.loop, .stop_after = 1 };
+		int timer = vs_loop_timer(s.loop, on_call, &end);
+		bool refused = vs_loop_on_signal(s.loop, SIGHUP, on_hup, &s) == -EINVAL;
+
+		(void)signal(SIGHUP, SIG_IGN); /* as run does before it can serve it */
+		(void)vs_loop_catch_signals(s.loop);
+		refused &= vs_loop_on_signal(s.loop, SIGTERM, on_hup, &s) == -EBUSY;
+		refused &= vs_loop_on_signal(s.loop, 64, on_hup, &s) == -EINVAL;
+		if (!refused || vs_loop_on_signal(s.loop, SIGHUP, on_hup, &s))
+			_exit(1);
+		(void)kill(getpid(), SIGHUP);
+		vs_loop_arm(timer, 50 * MS);
+		if (vs_loop_run(s.loop) || s.calls != 1 || vs_loop_signal(s.loop))
+			_exit(2);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -321,6 +356,7 @@ int main(void)
 		cmocka_unit_test(a_new_descriptor_with_an_old_number_gets_no_old_event),
 		cmocka_unit_test(removing_an_unknown_descriptor_does_nothing),
 		cmocka_unit_test(sigterm_and_sigint_end_the_loop),
+		cmocka_unit_test(a_signal_with_a_callback_calls_it_and_the_loop_goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 /* config_check.c - is a value possible, do values go together; and the list of problems. */
 #include "app/config_table.h"
 #include "base/text.h"
+#include "serve/http_guard.h"
 
 #include <errno.h>
 #include <math.h>
@@ -68,12 +69,6 @@ const char *vs_config_value_wrong(const struct vs_config_key *k, const char *tex
 	return k->type == VS_CONFIG_COUNT ? count_wrong(k, text) : number_wrong(k, text);
 }
 
-/* Of this host alone. The text has passed is_listen(). */
-static bool is_loopback(const char *listen)
-{
-	return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "[::1]:", 6) == 0;
-}
-
 int vs_config_check_whole(const struct vs_config *c, const int *lines,
 			  struct vs_config_problems *problems)
 {
@@ -85,7 +80,7 @@ int vs_config_check_whole(const struct vs_config *c, const int *lines,
 		{ "metrics.tls_key", offsetof(struct vs_config, metrics.tls_key) },
 		{ "metrics.token_file", offsetof(struct vs_config, metrics.token_file) },
 	};
-	bool outside = strcmp(c->metrics.listen, "none") && !is_loopback(c->metrics.listen);
+	bool own = true, outside = vs_http_guard_address(c->metrics.listen, &own) == 0 && !own;
 	uint32_t before = problems->n + problems->more;
 #define LINE(key) (lines ? lines[vs_config_key_find(key, strlen(key))] : 0)
 

@@ -6,9 +6,10 @@
 #include "probe/plan.h"
 #include "serve/control.h"
 #include "serve/event_memory.h"
+#include "serve/http.h"
+#include "serve/http_guard.h"
 #include "sink/jsonl.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,26 +66,7 @@ static bool is_yes_no_auto(const char *s)
 
 static bool is_listen(const char *s)
 {
-	const char *colon = strrchr(s, ':');
-	char address[64];
-	size_t n;
-	struct in6_addr in;
-
-	if (strcmp(s, "none") == 0)
-		return true;
-	if (!colon || !is_number(colon + 1, 0, 65535))
-		return false;
-	n = (size_t)(colon - s);
-	if (n > 2 && s[0] == '[' && s[n - 1] == ']' && n - 2 < sizeof(address)) {
-		memcpy(address, s + 1, n - 2);
-		address[n - 2] = '\0';
-		return inet_pton(AF_INET6, address, &in) == 1;
-	}
-	if (n >= sizeof(address))
-		return false;
-	memcpy(address, s, n);
-	address[n] = '\0';
-	return inet_pton(AF_INET, address, &in) == 1;
+	return strcmp(s, "none") == 0 || vs_http_guard_address(s, NULL) == 0;
 }
 
 #define AT(m)	  .offset = offsetof(struct vs_config, m), .size = sizeof(((struct vs_config *)0)->m)
@@ -168,10 +150,9 @@ const struct vs_config_key vs_config_keys[] = {
 	{ "metrics", VS_CONFIG_SECTION,
 	  .help = "Figures for Prometheus, and the report as JSON, over HTTP." },
 	{ "metrics.listen", VS_CONFIG_TEXT, AT(metrics.listen), .min = 1, .ok = is_listen,
-	  .fallback = "127.0.0.1:9752",
-	  .allowed = "none, or ADDRESS:PORT (127.0.0.1:9752, [::1]:9752)",
-	  .help = "Where to listen; where there is no file, nowhere. An address that is not this host's own loopback "
-		  "needs tls_certificate, tls_key and token_file." },
+	  .fallback = "none", .allowed = "none, or ADDRESS:PORT (127.0.0.1:9752, [::1]:9752)",
+	  .help = "Where to listen. none: nowhere; the package's file says " VS_HTTP_LISTEN ", since "
+		  "of several daemons on a host one alone gets it. What can be reached from elsewhere needs tls_certificate, tls_key and token_file." },
 	{ "metrics.tls_certificate", VS_CONFIG_TEXT, AT(metrics.tls_certificate),
 	  .ok = is_path_or_empty, .fallback = "\"\"", .allowed = "an absolute path, or \"\" for none",
 	  .help = "The server's certificate, PEM, with those that signed it." },

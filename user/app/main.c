@@ -54,6 +54,15 @@ static const struct vs_command *find(const char *name)
 	return NULL;
 }
 
+static int dump_tables(void)
+{
+	json_t *tables = vs_options_json();
+	int r = tables ? json_dumpf(tables, stdout, JSON_INDENT(1)) : -1;
+
+	json_decref(tables);
+	return r ? VS_EXIT_FAILED : VS_EXIT_OK;
+}
+
 int main(int argc, char **argv)
 {
 	/* static: 16 KiB of names */
@@ -74,6 +83,8 @@ int main(int argc, char **argv)
 		(void)printf("virtscope %s\n", VS_VERSION);
 		return VS_EXIT_OK;
 	}
+	if (strcmp(argv[1], "--dump-tables") == 0) /* for scripts/gen-man, gen-completion */
+		return dump_tables();
 	command = find(argv[1]);
 	if (!command) {
 		vs_error("'%s' is not a command (see virtscope -h)", argv[1]);

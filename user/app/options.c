@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "app/options.h"
+#include "app/options_table.h"
 
 #include "app/config.h"
-#include "base/log.h"
 #include "serve/control.h"
-#include "source/window.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,16 +12,6 @@
 
 #define PROBING (VS_CMD_REPORT | VS_CMD_RUN | VS_CMD_DOCTOR)
 #define ALL	(PROBING | VS_CMD_EVENTS)
-
-struct option {
-	const char *name; /* "": a word that is no option, once */
-	char letter;	     /* 0: none */
-	const char *arg;     /* NULL: a switch */
-	unsigned int commands;
-	int (*set)(struct vs_options *o, const char *value); /* 0 or -EINVAL */
-	const char *help;
-	const char *allowed; /* what a value must look like */
-};
 
 static int set_help(struct vs_options *o, const char *v)
 {
@@ -267,7 +255,7 @@ static int set_vm(struct vs_options *o, const char *v)
 	return 0;
 }
 
-static const struct option options[] = {
+const struct vs_option_row vs_option_rows[] = {
 	{ "duration", 'd', "SECONDS", VS_CMD_REPORT, set_duration,
 	  "measure for so long (default 5); Ctrl-C ends it early and reports so far",
 	  "a number from 0.01 to 86400" },
@@ -330,145 +318,21 @@ static const struct option options[] = {
 	{ "verbose", 'v', NULL, ALL | VS_CMD_CHECK_CONFIG, set_verbose, "say more on stderr", NULL },
 	{ "help", 'h', NULL, ALL | VS_CMD_CHECK_CONFIG, set_help, "this text", NULL },
 };
+const int vs_option_rows_n = sizeof(vs_option_rows) / sizeof(vs_option_rows[0]);
+
 /* Flags of run that override keys of the configuration (config.h). */
 static const struct {
 	const char *option, *key;
 } overriding[] = {
 	{ "events", "events.file.path" }, { "control", "control" },	  { "vm", "probe.vms" },
 	{ "libvirt", "libvirt.uri" },	  { "sample", "probe.sample" },	  { "deny-hook", "probe.deny" },
-	{ "journal", "events.journal" },  { "user", "user" },
-	{ "metrics", "metrics.listen" },
+	{ "journal", "events.journal" },  { "user", "user" },		  { "metrics", "metrics.listen" },
 };
 
-#define OPTIONS (sizeof(options) / sizeof(options[0]))
-
-static const struct option *find(const struct vs_command *c, const char *name, size_t len,
-				 char letter)
-{
-	for (size_t i = 0; i < OPTIONS; i++) {
-		const struct option *o = &options[i];
-
-		if (!(o->commands & c->bit))
-			continue;
-		if (letter ? o->letter == letter :
-			     strlen(o->name) == len && memcmp(o->name, name, len) == 0)
-			return o;
-	}
-	return NULL;
-}
-
-/* The key that @option overrides, or NULL. */
-static const char *key_of(const struct option *option)
+const char *vs_option_key(const struct vs_option_row *option)
 {
 	for (size_t i = 0; i < sizeof(overriding) / sizeof(overriding[0]); i++)
 		if (strcmp(overriding[i].option, option->name) == 0)
 			return overriding[i].key;
 	return NULL;
-}
-
-/* Remembers what the flag overrides. More than there is room for are more than a
- * list takes, too. */
-static int override(struct vs_options *o, const char *key, const char *value)
-{
-	bool append = false;
-
-	if (o->overrides_n == VS_OVERRIDE__N)
-		return -EINVAL;
-	for (uint32_t i = 0; i < o->overrides_n; i++)
-		append |= strcmp(o->overrides[i].key, key) == 0;
-	o->overrides[o->overrides_n++] =
-		(struct vs_override){ key, value ? value : "true", append };
-	return 0;
-}
-
-int vs_options_parse(const struct vs_command *command, int argc, char **argv,
-		     struct vs_options *ret)
-{
-	memset(ret, 0, sizeof(*ret));
-	ret->duration_s = 0;
-	ret->control = VS_CONTROL_PATH;
-	ret->live.sample_shift = 255;
-	for (int i = 0; i < argc; i++) {
-		const char *arg = argv[i], *value = NULL;
-		const struct option *o = NULL;
-
-		if (arg[0] == '-' && arg[1] == '-' && arg[2]) {
-			size_t len = strcspn(arg + 2, "=");
-
-			o = len ? find(command, arg + 2, len, 0) : NULL;
-			if (arg[2 + len] == '=')
-				value = arg + 3 + len;
-		} else if (arg[0] == '-' && arg[1] && arg[1] != '-') {
-			o = find(command, NULL, 0, arg[1]);
-			if (arg[2])
-				value = arg + 2;
-		}
-		if (!o && arg[0] && arg[0] != '-' && !ret->operand) {
-			o = find(command, "", 0, 0);
-			value = arg;
-		}
-		if (!o) {
-			vs_error("%s: '%s' is not understood (see virtscope %s -h)", command->name,
-				 arg, command->name);
-			return -EINVAL;
-		}
-		if (!o->arg && value) {
-			vs_error("%s: --%s takes no value", command->name, o->name);
-			return -EINVAL;
-		}
-		if (o->arg && !value) {
-			if (i + 1 == argc) {
-				vs_error("%s: --%s needs a value: %s", command->name, o->name,
-					 o->allowed);
-				return -EINVAL;
-			}
-			value = argv[++i];
-		}
-		if (o->set(ret, value) || (key_of(o) && override(ret, key_of(o), value))) {
-			vs_error("%s: --%s '%s' is not possible: it takes %s", command->name,
-				 o->name, value, o->allowed);
-			return -EINVAL;
-		}
-	}
-	if (ret->deep && ret->duration_s > VS_DEEP_MAX_S) {
-		vs_error("%s: --deep for %g s is not possible: it costs everybody on this host, 60 s "
-			 "are the most",
-			 command->name, ret->duration_s);
-		return -EINVAL;
-	}
-	if (ret->duration_s == 0)
-		ret->duration_s = ret->deep ? 10 : 5;
-	return 0;
-}
-
-void vs_options_help(const struct vs_command *command)
-{
-	if (!command) {
-		(void)printf("virtscope - what the virtual machines of this host send, receive, lose and wait for\n\n"
-			     "usage: virtscope COMMAND [OPTION]...\n\n");
-		for (const struct vs_command *c = vs_commands; c->name; c++)
-			(void)printf("  %-10s %s\n", c->name, c->summary);
-		(void)printf("\n  virtscope COMMAND -h     teaches the command\n"
-			     "  virtscope --version      says which virtscope this is\n\n"
-			     "Exit status: 0 fine, 1 failed, 2 bad usage or configuration, 3 not permitted.\n");
-		return;
-	}
-	(void)printf("usage: virtscope %s [OPTION]...%s\n\n%s\n\n%s\n\n", command->name,
-		     find(command, "", 0, 0) ? " [FILE]" : "", command->summary, command->details);
-	for (size_t i = 0; i < OPTIONS; i++) {
-		const struct option *o = &options[i];
-		char left[48];
-
-		if (!(o->commands & command->bit) || !o->help)
-			continue;
-		(void)snprintf(left, sizeof(left), "%s%s%s%s", *o->name ? "--" : "", o->name,
-			       *o->name && o->arg ? " " : "", o->arg ? o->arg : "");
-		if (o->letter)
-			(void)printf("  -%c, %-20s %s", o->letter, left, o->help);
-		else
-			(void)printf("      %-20s %s", left, o->help);
-		if (key_of(o) && command->bit == VS_CMD_RUN)
-			(void)printf(" [%s]", key_of(o));
-		(void)printf("\n");
-	}
 }

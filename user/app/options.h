@@ -12,6 +12,7 @@
 #include "source/live.h"
 #include "source/synthetic.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 
 enum vs_exit { VS_EXIT_OK = 0, VS_EXIT_FAILED = 1, VS_EXIT_USAGE = 2, VS_EXIT_PERMISSION = 3 };
@@ -72,6 +73,10 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 
 /* Writes usage of one command, or of the program when @command is NULL. */
 void vs_options_help(const struct vs_command *command);
+
+/* Commands with their options, keys of the configuration, types of events: what man pages
+ * and completion are made from. New reference or NULL. */
+json_t *vs_options_json(void);
 
 int vs_cmd_report(const struct vs_options *options);
 int vs_cmd_run(const struct vs_options *options);

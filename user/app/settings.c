@@ -46,14 +46,6 @@ static const char *file_of(const struct vs_options *options)
 	return access(VS_CONFIG_PATH, F_OK) == 0 || errno != ENOENT ? VS_CONFIG_PATH : NULL;
 }
 
-/* Without a file several may run on one host, and all but one would not get the
- * port; who wants it has a file, or a flag. */
-static void defaults(struct vs_config *c)
-{
-	vs_config_defaults(c);
-	(void)vs_config_set(c, "metrics.listen", "none", false);
-}
-
 static int read_all(const struct vs_options *options, struct vs_config *ret)
 {
 	vs_autofree struct vs_config *c = malloc(sizeof(*c));
@@ -66,7 +58,7 @@ static int read_all(const struct vs_options *options, struct vs_config *ret)
 	if (file)
 		r = vs_config_read(file, c, &problems);
 	else
-		defaults(c);
+		vs_config_defaults(c);
 	if (r && !problems.n)
 		vs_error("%s: %s", file, strerror(-r));
 	for (uint32_t i = 0; i < options->overrides_n && !r; i++) {
@@ -116,23 +108,29 @@ static void set_live(const struct vs_config *c, struct vs_options *o)
 	}
 }
 
+static const char *or_null(const char *text)
+{
+	return *text ? text : NULL;
+}
+
 static void set_http(struct vs_settings *s)
 {
 	const struct vs_config *c = &s->config;
-	struct vs_http_options *o = &s->now.http;
+	struct vs_exports_options *exports = &s->now.http.exports;
 
-	o->listen = c->metrics.listen;
-	o->tls_certificate = c->metrics.tls_certificate[0] ? c->metrics.tls_certificate : NULL;
-	o->tls_key = c->metrics.tls_key[0] ? c->metrics.tls_key : NULL;
-	o->token_file = c->metrics.token_file[0] ? c->metrics.token_file : NULL;
-	o->exports = (struct vs_exports_options){ .buckets_n = c->metrics.buckets_n,
-						  .series_per_vm = c->metrics.series_per_vm,
-						  .vms = c->metrics.vms,
-						  .detail = s->detail,
-						  .detail_n = c->metrics.detail_n };
-	memcpy(o->exports.buckets, c->metrics.buckets, sizeof(o->exports.buckets));
+	s->now.http.listen = c->metrics.listen;
+	s->now.http.tls_certificate = or_null(c->metrics.tls_certificate);
+	s->now.http.tls_key = or_null(c->metrics.tls_key);
+	s->now.http.token_file = or_null(c->metrics.token_file);
+	_Static_assert(sizeof(exports->buckets) == sizeof(c->metrics.buckets), "as many buckets");
+	memcpy(exports->buckets, c->metrics.buckets, sizeof(exports->buckets));
+	exports->buckets_n = c->metrics.buckets_n;
+	exports->series_per_vm = c->metrics.series_per_vm;
+	exports->vms = c->metrics.vms;
 	for (uint32_t i = 0; i < c->metrics.detail_n; i++)
 		s->detail[i] = c->metrics.detail[i];
+	exports->detail = s->detail;
+	exports->detail_n = c->metrics.detail_n;
 }
 
 /* From the configuration to the options of the modules. */
@@ -141,7 +139,7 @@ static void spread(struct vs_settings *s)
 	const struct vs_config *c = &s->config;
 
 	s->now.control = c->control;
-	s->now.user = c->user[0] ? c->user : NULL;
+	s->now.user = or_null(c->user);
 	s->now.detect = (struct vs_detect_options){ .enabled = c->detect.enabled,
 						    .warmup_s = c->detect.warmup_s,
 						    .threshold = c->detect.threshold,

@@ -14,8 +14,8 @@
 struct vs_settings {
 	const struct vs_options *given; /* the command line; borrowed */
 	struct vs_config config;
+	const char *detail[64]; /* metrics.detail as the exporter wants it */
 	struct vs_options now; /* as given, with all that the configuration says */
-	const char *detail[64]; /* into config, for now.http */
 };
 
 /**

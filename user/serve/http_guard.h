@@ -27,6 +27,10 @@ struct vs_http_guard {
 	uint16_t port; /* at */
 };
 
+/* Is @listen an address and a port to listen at? @ret_own: whether nobody but this
+ * host can reach it; may be NULL. Return: 0 or -EINVAL. Logs: never. */
+int vs_http_guard_address(const char *listen, bool *ret_own);
+
 /**
  * vs_http_guard_open() - read the files, check what they allow, and listen.
  *

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as a sample, or as a look at the deep window, of the probe process.
- * The header's sizes, lengths and mark are put right, so that what follows is
- * reached. To run, from the top of the repository:
- *
- *   clang -std=gnu17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \
- *         -Iuser -Ibpf tests/fuzz/fuzz_wire.c user/source/wire*.c user/model/[a-z]*.c \
- *         user/base/[a-z]*.c -ljansson -lm -o build/fuzz_wire
- *   build/fuzz_wire -max_total_time=60 -max_len=65536
+ * Any bytes as a sample, or as a look at the deep window, of the probe process
+ * (make fuzz). The first become the header, whose sizes are put right so that what
+ * follows is reached; the rest is repeated to fill the records.
  */
 #include "source/wire.h"
 #include "source/wire_format.h"
@@ -38,26 +33,40 @@ static size_t walk(const struct vs_sample *s)
 	return sum;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static size_t align(size_t n)
 {
-	size_t len = size + sizeof(struct vs_wire_header) + sizeof(struct vs_self_sample);
-	static struct vs_sample s;
-	struct vs_deep_sample deep = { 0 };
-	struct vs_wire_names *names;
-	struct vs_wire_header h;
-	struct vs_wire_deep d;
-	char *bytes = calloc(1, len);
+	return (n + 7) & ~(size_t)7;
+}
 
-	if (vs_wire_names_new(&names) || !bytes)
-		abort();
-	memcpy(bytes, data, size);
-	memcpy(&h, bytes, sizeof(h));
-	h.magic = VS_WIRE_MAGIC;
-	h.len = len;
-	vs_wire_sizes(h.each);
-	memcpy(bytes, &h, sizeof(h));
-	if (!vs_wire_decode(bytes, len, names, &s) && walk(&s) == SIZE_MAX)
-		abort();
+/* The header's sizes, as small as lets there be some of each. Return: of all. */
+static size_t put_right(struct vs_wire_header *h, size_t left)
+{
+	size_t len = align(sizeof(*h));
+
+	h->magic = VS_WIRE_MAGIC;
+	vs_wire_sizes(h->each);
+	for (int i = 0; i < VS_WIRE_ARRAY__N; i++) {
+		h->n[i] %= 3;
+		len += align(h->n[i] * h->each[i]);
+	}
+	h->has_kvm_names &= 1;
+	h->flush_blind &= 1;
+	h->synthetic &= 1;
+	h->infos_n %= 3;
+	h->texts_len = left < 64 ? left : 64;
+	len += align(h->each[VS_WIRE_SELF]) + align(h->infos_n * h->each[VS_WIRE_INFO]) +
+	       (h->has_kvm_names ? align(h->each[VS_WIRE_KVM_NAMES]) : 0) + h->texts_len;
+	h->len = len;
+	return len;
+}
+
+static void decode_deep(char *bytes, size_t len)
+{
+	struct vs_deep_sample deep = { 0 };
+	struct vs_wire_deep d;
+
+	if (len < sizeof(d))
+		return;
 	memcpy(&d, bytes, sizeof(d));
 	d.magic = VS_WIRE_DEEP_MAGIC;
 	d.len = len;
@@ -67,6 +76,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(bytes, &d, sizeof(d));
 	(void)vs_wire_decode_deep(bytes, len, &deep);
 	vs_deep_sample_done(&deep);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct vs_sample s;
+	struct vs_wire_names *names;
+	struct vs_wire_header h;
+	size_t left, len;
+	char *bytes;
+
+	if (size <= sizeof(h))
+		return 0;
+	memcpy(&h, data, sizeof(h));
+	data += sizeof(h);
+	left = size - sizeof(h);
+	len = put_right(&h, left);
+	bytes = malloc(len);
+	if (vs_wire_names_new(&names) || !bytes)
+		abort();
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = (char)data[i % left];
+	memcpy(bytes, &h, sizeof(h));
+	if (!vs_wire_decode(bytes, len, names, &s) && walk(&s) == SIZE_MAX)
+		abort();
+	decode_deep(bytes, len);
 	vs_wire_names_free(&names);
 	free(bytes);
 	return 0;

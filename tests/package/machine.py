@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A Debian 12 that runs systemd in a container, on an overlay, to install packages in.
 
-It shares this host's kernel and network, so BPF programs load for real. What it does not share is the PID namespace:
+It shares this host's kernel, so BPF programs load for real. Its network is a loopback of its own, and so is its PID namespace:
 the unit's own life can be watched in here, guests cannot (test_bare_machine.py has those).
 """
 import os
@@ -47,7 +47,7 @@ class Machine:
         # Bound once more where systemd's own mounts cover them.
         binds = [f"--bind={p}" for p in ("/sys/fs/bpf", "/sys/kernel/debug", "/sys/kernel/tracing") if os.path.ismount(p)]
         self.process = subprocess.Popen(
-            ["systemd-nspawn", "-q", "--register=no", "--keep-unit", "--capability=all", "--system-call-filter=bpf perf_event_open", *binds,
+            ["systemd-nspawn", "-q", "--register=no", "--keep-unit", "--capability=all", "--private-network", "--system-call-filter=bpf perf_event_open", *binds,
              "--console=pipe", "-D", str(self.root), "--boot"],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.leader = wait_for("process 1 of the container", self._find_leader, BOOT_S)

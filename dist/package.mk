@@ -12,6 +12,11 @@ INSTALL_FILES = dist/systemd/virtscope.service:$(DESTDIR)$(UNITDIR)/virtscope.se
 	dist/sysusers.d/virtscope.conf:$(D)/lib/sysusers.d/virtscope.conf \
 	dist/tmpfiles.d/virtscope.conf:$(D)/lib/tmpfiles.d/virtscope.conf \
 	$(foreach f,README.md $(wildcard docs/*.md docs/*.json docs/virtscope.yaml),$f:$(D)/share/doc/virtscope/$(notdir $f)) \
+	$(foreach f,$(sort $(wildcard docs/man/*.1)),$f:$(D)/share/man/man1/$(notdir $f)) \
+	docs/man/virtscope.yaml.5:$(D)/share/man/man5/virtscope.yaml.5 \
+	docs/man/virtscope-events.7:$(D)/share/man/man7/virtscope-events.7 \
+	dist/completion/virtscope.bash:$(D)/share/bash-completion/completions/virtscope \
+	dist/completion/_virtscope:$(D)/share/zsh/vendor-completions/_virtscope \
 	$(foreach f,$(sort $(wildcard dist/prometheus/*.yml dist/prometheus/*.yaml)),$f:$(D)/share/virtscope/prometheus/$(notdir $f)) \
 	$(foreach f,$(sort $(wildcard dist/grafana/*.json dist/grafana/*.yml)),$f:$(D)/share/virtscope/grafana/$(notdir $f))
 # The administrator's own: never overwritten, never taken away.

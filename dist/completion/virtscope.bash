@@ -36,7 +36,7 @@ _virtscope()
 		run:--deny-hook) words='tp_btf raw_tp iter fentry kprobe sched bpf' ;;
 		run:--synthetic) return ;;
 		events:--vm) return ;;
-		events:--type) return ;;
+		events:--type) words='vm.start vm.stop vm.state vnic.attach vnic.detach disk.seen disk.attach disk.detach disk.io_error drop.burst anomaly libvirt.lost libvirt.restored sink.dropped self.lost self.degraded' ;;
 		events:--since) return ;;
 		events:--lines|events:-n) return ;;
 		events:--control) files=1 ;;

@@ -53,28 +53,26 @@ def test_a_reader_that_stalls_is_told_at_start_and_stop_and_one_that_does_not_is
     with traffic(ns, "t0", 400), traffic(ns, "t1", 400):
         time.sleep(LEARNT_S)
         assert not learner.events("anomaly")
-        # Reads a tenth of the time from here on: most packets wait hundreds of ms.
-        sick.do("drain", on=0)
+        # Reads a tenth of the time from here on, then, as the last act of the command, all the time again.
         begin = time.time()
         sick.begin("bursty", ms=20_000, stall_ms=900, period_ms=1000)
-        start, took = wait_for("start", lambda: anomalies(learner, sick, "residence", "start"), 15)
-        assert OVER - 1 <= took <= OF + 3
-        truth = sick.result()
-        sick.do("drain", on=1)
-        stop, _ = wait_for("stop", lambda: anomalies(learner, sick, "residence", "stop"), BELOW + 8)
+        start, took = wait_for("start", lambda: anomalies(learner, sick, "residence", "start"), OF + 10)
+        assert took >= OVER - 1
+        stop, _ = wait_for("stop", lambda: anomalies(learner, sick, "residence", "stop"), 20 + BELOW + 30)
+    truth = sick.result()
 
     [start], [stop] = start, stop
     assert start["severity"] == "warning" and stop["severity"] == "info"
     data = start["data"]
     assert (data["vnic"], data["direction"], data["disk"], data["op"]) == ("t0", "rx", None, None)
-    # The mean over a second against the reader's own median.
-    assert truth["wait_us"]["p50"] / 4e6 < data["value"] < truth["wait_us"]["max"] / 1e6
+    # The mean over a second of waits up to 900 ms, and what the reader itself saw at most.
+    assert 0.1 < data["value"] < truth["wait_us"]["max"] / 1e6
     assert data["expected"] < data["value"] / 3
     assert data["deviation"] > 4 and data["peak"] >= data["value"]
     since = time.strptime(data["since"].split(".")[0], "%Y-%m-%dT%H:%M:%S")
     assert abs(calendar.timegm(since) - begin) < 4
     assert stop["data"]["cause"] == "calm" and stop["data"]["since"] == data["since"]
-    assert stop["data"]["duration_s"] >= 20
+    assert 20 <= stop["data"]["duration_s"] < 60
     assert not anomalies(learner, well, "residence", "start")
 
 

@@ -46,6 +46,7 @@ def test_bash_knows_every_command_and_every_long_option():
     (["run", "--deny-hook", "f"], ["fentry"]),
     (["run", "--deny-hook", "=", "f"], ["fentry"]),
     (["doctor", "--deny-hook", "="], ["tp_btf", "raw_tp", "iter", "fentry", "kprobe", "sched", "bpf"]),
+    (["events", "--type", "drop"], ["drop.burst"]),
     (["run", "--vm", ""], []),
     (["report", "--duration", ""], []),
     (["help", "do"], ["doctor"]),
@@ -122,7 +123,7 @@ def test_generated_files_are_what_would_be_made():
 
 
 def test_each_command_and_the_configuration_have_a_page_that_renders():
-    pages = ["virtscope.1", "virtscope.yaml.5"] + [f"virtscope-{c['name']}.1" for c in tables()["commands"]]
+    pages = ["virtscope.1", "virtscope.yaml.5", "virtscope-events.7"] + [f"virtscope-{c['name']}.1" for c in tables()["commands"]]
     for page in pages:
         shown = subprocess.run(["man", "-l", ROOT / "docs" / "man" / page], capture_output=True, text=True,
                                env={**os.environ, "MANWIDTH": "100"})
@@ -131,3 +132,5 @@ def test_each_command_and_the_configuration_have_a_page_that_renders():
     for key in tables()["keys"]:
         if key["type"] != "section":
             assert key["key"] in shown
+    shown = pathlib.Path(ROOT / "docs" / "man" / "virtscope-events.7").read_text()
+    assert all(f".It Cm {event['type']}\n" in shown for event in tables()["events"])

@@ -12,7 +12,7 @@ import yaml
 
 from lab import Lab, ROOT, sh, wait_for
 from probe import Daemon, Look
-from prometheus_lab import Prometheus, free_port, get, panels, rules, selectors
+from prometheus_lab import SHORT, Prometheus, free_port, get, panels, rules, selectors
 
 SCRAPED_S = 5       # a tick, a scrape and a page that two scrapes share, on a busy machine
 HOST = 'job="virtscope", instance="host"'
@@ -151,6 +151,27 @@ def test_series_of_a_vm_that_stopped_are_gone_at_the_next_scrape(stage):
     # Prometheus looks 5 minutes back for a series, unless it was told that there is no more of it.
     _, took = wait_for("stale", lambda: not stage.prometheus.query(series), 10, 0.1)
     assert took < SCRAPED_S
+
+
+def test_a_ring_that_overflows_fires_its_alert_which_names_the_vm_and_its_runbook_section(stage):
+    up = f'up{{{HOST}}} offset {SHORT}'
+    wait_for("an old target: of a new one nobody knows what is new", lambda: stage.prometheus.query(up), 40, 0.5)
+    vm, calm = (stage.vm(stage.ns, [tap], name=name) for tap, name in (("t2", "prom-full"), ("t3", "prom-calm")))
+    for name in (vm.name, calm.name):
+        wait_for("scraped", lambda: stage.prometheus.query(f'virtscope_vm_info{{vm="{name}"}}'), 20, 0.2)
+    for tap, count in (("t2", 2000), ("t3", 10)):
+        stage.ns.send(tap, count)
+    dropped = stage.ns.counters("t2")["rx"]["dropped"]
+    assert dropped > 100
+
+    def firing():
+        return [a for a in stage.prometheus.api("alerts")["alerts"]
+                if a["labels"].get("vm") == vm.name and a["labels"]["alertname"] == "VirtscopeRingOverflow"]
+    found, _ = wait_for("the alert", firing, 20, 0.2)
+    assert found[0]["state"] == "firing" and float(found[0]["value"]) == dropped
+    assert found[0]["annotations"]["summary"] == "The ring of prom-full overflows"
+    assert found[0]["annotations"]["runbook_url"].endswith("/RUNBOOK.md#virtscoperingoverflow")
+    assert not [a for a in stage.prometheus.api("alerts")["alerts"] if a["labels"].get("vm") == calm.name]
 
 
 def keep_busy(stage, seconds=25):

@@ -73,13 +73,13 @@ static void what_is_kept_is_held_and_nothing_else(void **state)
 
 static int exec_after(void)
 {
-	char *const argv[] = { (char *)"true", NULL };
+	char *const argv[] = { (char *)"false", NULL }; /* which says so if it runs */
 
 	if (vs_privilege_drop(NULL, 0))
 		return 1;
 	if (vs_privilege_deny_calls() == -ENOSYS)
 		return 77;
-	if (!execv("/bin/true", argv) || errno != EPERM)
+	if (!execv("/bin/false", argv) || errno != EPERM)
 		return 2;
 	if (syscall(SYS_bpf, 0, NULL, 0) != -1 || errno != EPERM)
 		return 3;

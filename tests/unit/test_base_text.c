@@ -151,6 +151,11 @@ static void bidirectional_controls_are_shown_as_hex(void **state)
 	check_printable("\xe2\x80\xaa", "\\xe2\\x80\\xaa");
 	check_printable("\xe2\x81\xa6", "\\xe2\\x81\\xa6"); /* U+2066 */
 	check_printable("\xe2\x81\xa9", "\\xe2\\x81\\xa9");
+	check_printable("\xe2\x80\x8e\xe2\x80\x8f", "\\xe2\\x80\\x8e\\xe2\\x80\\x8f"); /* marks */
+	check_printable("\xd8\x9c", "\\xd8\\x9c"); /* U+061C */
+	check_printable("\xe2\x80\xa8\xe2\x80\xa9", "\\xe2\\x80\\xa8\\xe2\\x80\\xa9"); /* U+2028 */
+	check_printable("\xd8\x9b\xd8\xa7", "\xd8\x9b\xd8\xa7"); /* Arabic text is text */
+	check_printable("\xe2\x80\x8d", "\xe2\x80\x8d"); /* joins emoji */
 	check_printable("\xe2\x80\x93", "\xe2\x80\x93"); /* a dash is none */
 }
 

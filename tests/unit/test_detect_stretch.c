@@ -265,6 +265,38 @@ static void without_hold_off_the_next_stretch_starts_at_once(void **state)
 	assert_int_equal(c->stops, 3);
 }
 
+static void what_hovers_below_the_threshold_neither_stops_nor_prolongs(void **state)
+{
+	struct scene *c = *state;
+
+	see_for(c, 400, 1e-3);
+	see_for(c, 20, 50e-3);
+	/* 4 usual deviations: between half of the threshold and all of it. */
+	for (int i = 0; i < 30; i++)
+		see(c, 2.1e-3);
+	assert_in_range(c->verdict.deviation * 100, 310, 590);
+	assert_int_equal(c->stops, 0);
+	for (int i = 0; i < VS_STRETCH_BELOW; i++) {
+		assert_int_equal(c->stops, 0);
+		see(c, 1e-3);
+		see(c, 2.1e-3);
+	}
+	assert_int_equal(c->stops, 1);
+}
+
+static void a_value_beyond_it_prolongs_a_stretch(void **state)
+{
+	struct scene *c = *state;
+
+	see_for(c, 400, 1e-3);
+	for (int i = 0; i < 20; i++) {
+		see_for(c, VS_STRETCH_OVER, 50e-3);
+		see_for(c, VS_STRETCH_BELOW - 1, 1e-3);
+	}
+	assert_int_equal(c->starts, 1);
+	assert_int_equal(c->stops, 0);
+}
+
 static void a_peak_is_that_of_its_own_stretch(void **state)
 {
 	struct scene *c = *state;
@@ -394,6 +426,8 @@ int main(void)
 		TEST(what_lasts_is_the_new_normal),
 		TEST(hold_off_delays_the_next_start_and_teaches_nothing),
 		TEST(without_hold_off_the_next_stretch_starts_at_once),
+		TEST(what_hovers_below_the_threshold_neither_stops_nor_prolongs),
+		TEST(a_value_beyond_it_prolongs_a_stretch),
 		TEST(a_peak_is_that_of_its_own_stretch),
 		TEST(values_that_stop_coming_end_the_stretch),
 		TEST(a_burst_of_loss_after_none_at_all_is_seen),

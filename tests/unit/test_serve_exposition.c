@@ -170,6 +170,17 @@ static uint32_t count(const char *text, const char *needle)
 	return n;
 }
 
+/* Sum of a metric over all its series. */
+static uint64_t total(const char *text, const char *prefix)
+{
+	uint64_t sum = 0;
+
+	for (const char *line = text; line && *line; line = strchr(line, '\n'), line += !!line)
+		if (strncmp(line, prefix, strlen(prefix)) == 0 && line[strlen(prefix)] == '{')
+			sum += strtoull(strchr(line, '}') + 2, NULL, 10);
+	return sum;
+}
+
 static void labels_of_hostile_names_are_escaped_and_valid(void **state)
 {
 	struct bench *b = begin(NULL);
@@ -287,8 +298,13 @@ static void counts_of_32_bits_do_not_wrap_here(void **state)
 	is(text, series, "6442450946"); /* 3 * (2^31 - 1) + 5 */
 	(void)snprintf(series, sizeof(series), "virtscope_disk_latency_seconds_sum%s", labels);
 	is(text, series, "1.000000007");
-	is(text, "virtscope_disk_requests_total{vm=\"a\",disk=\"vda\",layer=\"physical\",op=\"read\"}",
-	   "6442450946");
+	(void)snprintf(series, sizeof(series), "virtscope_disk_requests_total{vm=\"a\",disk=\"vda\","
+						"layer=\"physical\",op=\"read\"}");
+	is(text, series, "6442450946");
+	/* began anew */
+	add_vm(b, 1, "a");
+	add_disk(b, 1, 1, VS_OP_READ, &vda)->row.n[40][VS_PART_TOTAL] = 7;
+	is(page(b), series, "6442450953");
 	end(b);
 }
 
@@ -376,6 +392,7 @@ static void fill(struct bench *b, uint32_t vms, uint32_t vnics, uint32_t disks, 
 
 static void a_vm_has_at_most_150_series_by_default(void **state)
 {
+	static char reasons[200][8];
 	struct bench *b = begin(NULL);
 	const char *text;
 	uint32_t n;
@@ -397,23 +414,16 @@ static void a_vm_has_at_most_150_series_by_default(void **state)
 	end(b);
 	b = begin(NULL);
 	fill(b, 1, 20, 20, 1);
-	for (uint32_t i = 0; i < 100; i++)
-		add_drop(b, 1000, "X", 2 + i, 1), b->s.drops[b->s.drops_n - 1].kind.site = i % VS_SITE__N;
+	for (uint32_t i = 0; i < COUNT(reasons); i++) {
+		(void)snprintf(reasons[i], sizeof(reasons[i]), "R%u", i);
+		add_drop(b, 1000, reasons[i], 2 + i, 1);
+	}
 	text = page(b);
 	n = count(text, "{vm=\"vm1\"");
 	assert_true(n > 100 && n <= 150);
+	assert_true(b->series->folded[VS_FOLDED_REASON] > 100);
+	assert_int_equal(total(text, "virtscope_vnic_drops_total"), 220);
 	end(b);
-}
-
-/* Sum of a metric over all its series. */
-static uint64_t total(const char *text, const char *prefix)
-{
-	uint64_t sum = 0;
-
-	for (const char *line = text; line && *line; line = strchr(line, '\n'), line += !!line)
-		if (strncmp(line, prefix, strlen(prefix)) == 0 && line[strlen(prefix)] == '{')
-			sum += strtoull(strchr(line, '}') + 2, NULL, 10);
-	return sum;
 }
 
 static void vcpus_are_counted_or_told_by_the_command_line(void **state)

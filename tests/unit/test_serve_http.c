@@ -138,6 +138,27 @@ static void is_ready_from_the_first_sample_on(void **state)
 	close_site(&s);
 }
 
+static void a_page_counts_as_read_for_two_minutes(void **state)
+{
+	struct client c;
+	struct site s;
+
+	(void)state;
+	open_site(&s);
+	for (int i = 0; i < 200; i++)
+		vs_http_tick(s.http, &s.sample);
+	assert_false(vs_http_is_read(s.http));
+	assert_int_equal(get(&s, "/metrics", &c), 200);
+	assert_true(vs_http_is_read(s.http));
+	for (int i = 0; i < 120; i++)
+		vs_http_tick(s.http, &s.sample);
+	assert_true(vs_http_is_read(s.http));
+	vs_http_tick(s.http, &s.sample);
+	assert_false(vs_http_is_read(s.http));
+	close_site(&s);
+	assert_false(vs_http_is_read(NULL));
+}
+
 static void is_not_ready_when_samples_fail_to_come(void **state)
 {
 	struct client c;
@@ -265,6 +286,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(is_ready_from_the_first_sample_on),
+		cmocka_unit_test(a_page_counts_as_read_for_two_minutes),
 		cmocka_unit_test(is_not_ready_when_samples_fail_to_come),
 		cmocka_unit_test(a_report_under_way_is_cancelled_at_the_end),
 		cmocka_unit_test(a_report_is_what_was_measured),

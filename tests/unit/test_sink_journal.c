@@ -347,6 +347,19 @@ static void journald_that_is_not_there_is_an_error_until_it_comes_back(void **st
 	assert_true(receive(p));
 }
 
+static void journald_that_was_restarted_gets_the_next_event(void **state)
+{
+	struct place *p = *state;
+
+	assert_int_equal(emit_plain(p), 0);
+	assert_true(receive(p));
+	(void)close(p->journald);
+	assert_int_equal(unlink(p->path), 0);
+	p->journald = listen_at(p->path);
+	assert_int_equal(emit_plain(p), 0);
+	assert_true(receive(p));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +374,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_loop_sends_as_soon_as_journald_reads, make, drop),
 		cmocka_unit_test_setup_teardown(journald_that_is_not_there_is_an_error_until_it_comes_back, make,
 						drop),
+		cmocka_unit_test_setup_teardown(journald_that_was_restarted_gets_the_next_event, make, drop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,7 +124,7 @@ static void print_json(const struct facts *f, const struct vs_plan *plan,
 	j = json_pack("{s:s,s:s,s:s,s:i,s:o,s:o,s:o,s:o}", "schema", "virtscope.doctor/1", "host",
 		      u->nodename, "kernel", u->release, "tier", plan->tier, "facts", facts,
 		      "probes", vs_doctor_probes_json(plan, tried), "libvirt", vs_doctor_libvirt_json(libvirt), "not_seen", blind);
-	(void)json_dumpf(j, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+	(void)json_dumpf(j, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
 	(void)putchar('\n');
 	json_decref(j);
 }

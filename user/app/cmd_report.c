@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/signalfd.h>
 #include <sys/utsname.h>
 
@@ -53,7 +54,10 @@ static void print(const struct vs_options *o, const json_t *report)
 	if (o->deep)
 		say_cost(json_object_get(report, "deep"));
 	if (o->json) {
-		(void)json_dumpf(report, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+		/* A name may hold U+009B and the like, which steer a terminal. */
+		size_t ascii = isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0;
+
+		(void)json_dumpf(report, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER | ascii);
 		(void)fputc('\n', stdout);
 	} else {
 		vs_term_report(stdout, report, &term);

@@ -6,6 +6,7 @@
 #include "probe/plan.h"
 #include "serve/control.h"
 #include "serve/event_memory.h"
+#include "serve/http.h"
 #include "serve/http_guard.h"
 #include "sink/jsonl.h"
 
@@ -150,8 +151,8 @@ const struct vs_config_key vs_config_keys[] = {
 	  .help = "Figures for Prometheus, and the report as JSON, over HTTP." },
 	{ "metrics.listen", VS_CONFIG_TEXT, AT(metrics.listen), .min = 1, .ok = is_listen,
 	  .fallback = "none", .allowed = "none, or ADDRESS:PORT (127.0.0.1:9752, [::1]:9752)",
-	  .help = "Where to listen; the packaged file says 127.0.0.1:9752. none: nowhere. An address that is not this host's own loopback "
-		  "needs tls_certificate, tls_key and token_file." },
+	  .help = "Where to listen. none: nowhere; the package's file says " VS_HTTP_LISTEN ", since "
+		  "of several daemons on a host one alone gets it. What can be reached from elsewhere needs tls_certificate, tls_key and token_file." },
 	{ "metrics.tls_certificate", VS_CONFIG_TEXT, AT(metrics.tls_certificate),
 	  .ok = is_path_or_empty, .fallback = "\"\"", .allowed = "an absolute path, or \"\" for none",
 	  .help = "The server's certificate, PEM, with those that signed it." },

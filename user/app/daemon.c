@@ -130,12 +130,13 @@ struct vs_source_listener vs_daemon_listener(struct vs_daemon *d)
 	};
 }
 
-/* Nothing here reads the threads; who shows them to others does. */
+/* Nothing here reads the threads, which are dearer than all the rest; a page that is
+ * asked for does. */
 static enum vs_look look_of(const struct vs_daemon *d)
 {
 	if (vs_http_wants_whole(d->http))
 		return VS_LOOK_WHOLE;
-	return d->http || d->ticks % THREADS_EVERY_TICKS == 0 ? VS_LOOK_THREADS : VS_LOOK_TICK;
+	return vs_http_is_read(d->http) || d->ticks % THREADS_EVERY_TICKS == 0 ? VS_LOOK_THREADS : VS_LOOK_TICK;
 }
 
 static void tick(struct vs_daemon *d)

@@ -74,7 +74,7 @@ int vs_options_parse(const struct vs_command *command, int argc, char **argv,
 /* Writes usage of one command, or of the program when @command is NULL. */
 void vs_options_help(const struct vs_command *command);
 
-/* Commands with their options, and the keys of the configuration: what man pages
+/* Commands with their options, keys of the configuration, types of events: what man pages
  * and completion are made from. New reference or NULL. */
 json_t *vs_options_json(void);
 

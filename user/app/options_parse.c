@@ -3,6 +3,7 @@
 #include "app/options_table.h"
 #include "app/config.h"
 #include "base/log.h"
+#include "model/event_types.h"
 #include "serve/control.h"
 #include "source/window.h"
 
@@ -132,6 +133,17 @@ void vs_options_help(const struct vs_command *command)
 	}
 }
 
+static json_t *events_json(void)
+{
+	json_t *events = json_array();
+
+	for (const struct vs_event_kind *t = vs_event_types; t->name; t++)
+		(void)json_array_append_new(events, json_pack("{s:s,s:s,s:s,s:s}", "type", t->name,
+							      "severity", t->severity, "message_id",
+							      t->message_id, "sentence", t->sentence));
+	return events;
+}
+
 json_t *vs_options_json(void)
 {
 	json_t *commands = json_array();
@@ -156,5 +168,6 @@ json_t *vs_options_json(void)
 						      c->summary, "details", c->details, "options",
 						      list));
 	}
-	return json_pack("{s:o,s:o}", "commands", commands, "keys", vs_config_keys_json());
+	return json_pack("{s:o,s:o,s:o}", "commands", commands, "keys", vs_config_keys_json(),
+			 "events", events_json());
 }

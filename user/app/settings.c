@@ -46,14 +46,6 @@ static const char *file_of(const struct vs_options *options)
 	return access(VS_CONFIG_PATH, F_OK) == 0 || errno != ENOENT ? VS_CONFIG_PATH : NULL;
 }
 
-/* Without a file several may run on one host, and all but one would not get the
- * port; who wants it has a file, or a flag. */
-static void defaults(struct vs_config *c)
-{
-	vs_config_defaults(c);
-	(void)vs_config_set(c, "metrics.listen", "none", false);
-}
-
 static int read_all(const struct vs_options *options, struct vs_config *ret)
 {
 	vs_autofree struct vs_config *c = malloc(sizeof(*c));
@@ -66,7 +58,7 @@ static int read_all(const struct vs_options *options, struct vs_config *ret)
 	if (file)
 		r = vs_config_read(file, c, &problems);
 	else
-		defaults(c);
+		vs_config_defaults(c);
 	if (r && !problems.n)
 		vs_error("%s: %s", file, strerror(-r));
 	for (uint32_t i = 0; i < options->overrides_n && !r; i++) {

@@ -56,6 +56,23 @@ size_t vs_text_utf8(char *dst, size_t size, const char *src, size_t len)
 	return out;
 }
 
+/* Whether a character (of @n bytes) moves a terminal's cursor, changes its state, or
+ * the order in which its neighbours are shown: C0, DEL and C1 (U+0080 to U+009F);
+ * the bidirectional marks and controls U+061C, U+200E, U+200F, U+202A to U+202E and
+ * U+2066 to U+2069; the separators of lines and paragraphs U+2028 and U+2029. */
+static bool is_steering(const unsigned char *s, size_t n)
+{
+	if (n == 1)
+		return s[0] < 0x20 || s[0] == 0x7f;
+	if (n == 2)
+		return (s[0] == 0xc2 && s[1] < 0xa0) || (s[0] == 0xd8 && s[1] == 0x9c);
+	if (n != 3 || s[0] != 0xe2)
+		return false;
+	if (s[1] == 0x80)
+		return s[2] == 0x8e || s[2] == 0x8f || (s[2] >= 0xa8 && s[2] <= 0xae);
+	return s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9;
+}
+
 size_t vs_text_printable(char *dst, size_t size, const char *src)
 {
 	size_t out = 0, in = 0, len = strlen(src);
@@ -63,12 +80,7 @@ size_t vs_text_printable(char *dst, size_t size, const char *src)
 	while (in < len) {
 		const unsigned char *s = (const unsigned char *)src + in;
 		size_t n = sequence(s, len - in);
-		/* C0, DEL and C1 (U+0080 to U+009F) steer terminals; so do
-		 * the bidirectional controls U+202A..E and U+2066..9. */
-		bool steers = !n || s[0] < 0x20 || s[0] == 0x7f ||
-			      (s[0] == 0xc2 && n == 2 && s[1] < 0xa0) ||
-			      (n == 3 && s[0] == 0xe2 && s[1] == 0x80 && s[2] >= 0xaa && s[2] <= 0xae) ||
-			      (n == 3 && s[0] == 0xe2 && s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9);
+		bool steers = !n || is_steering(s, n);
 
 		if (!n)
 			n = 1;

@@ -11,7 +11,8 @@
 /* Of one series; the state of its detector follows. */
 struct watch {
 	struct vs_stretch stretch;
-	double expected; /* as compared, when there last was a value */
+	double expected;	/* as compared, when there last was a value */
+	uint64_t since_wall_ns; /* of the stretch; kept, as two clocks drift apart */
 	_Alignas(8) unsigned char detector[];
 };
 
@@ -42,7 +43,7 @@ static void tell(struct vs_anomaly_detector *d, struct vs_series *s, const struc
 		 double value, double deviation, enum vs_stretch_step step,
 		 enum vs_stretch_cause cause)
 {
-	const struct watch *w = watch_of(s);
+	struct watch *w = watch_of(s);
 	const struct vs_form *form = &vs_forms[s->kind];
 	uint64_t now = d->sample->mono_ns, ago = now - w->stretch.since_ns;
 	struct vs_anomaly a = {.vm_uid = of->vm_uid,
@@ -55,9 +56,14 @@ static void tell(struct vs_anomaly_detector *d, struct vs_series *s, const struc
 			       .peak = vs_form_value(form, w->stretch.peak),
 			       .start = step == VS_STRETCH_START,
 			       .cause = cause,
-			       .since_wall_ns = d->sample->wall_ns - ago,
 			       .duration_ns = ago};
 
+	/* Not there and back again, which costs the last digit. */
+	if (isfinite(value) && vs_form_compared(form, value) == w->stretch.peak)
+		a.peak = value;
+	if (a.start)
+		w->since_wall_ns = d->sample->wall_ns - ago;
+	a.since_wall_ns = w->since_wall_ns;
 	if (of->vnic)
 		a.direction = s->way == VS_DIR_RX ? "rx" : "tx";
 	else

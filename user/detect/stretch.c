@@ -47,7 +47,10 @@ static enum vs_stretch_step stop(struct vs_stretch *s, uint64_t now_ns)
 static enum vs_stretch_step in_stretch(struct vs_stretch *s, const struct vs_detect_options *o,
 				       double excess, uint64_t now_ns, enum vs_stretch_cause *cause)
 {
-	s->below = excess < 0.5 ? s->below + 1 : 0;
+	if (excess > 1)
+		s->below = 0;
+	else if (excess < 0.5)
+		s->below++;
 	if (s->below >= VS_STRETCH_BELOW) {
 		*cause = VS_STRETCH_CALM;
 		return stop(s, now_ns);

@@ -4,7 +4,7 @@
  *
  * It starts when VS_STRETCH_OVER of the last VS_STRETCH_OF values were beyond the
  * threshold, so that no single value raises an alarm, and stops after
- * VS_STRETCH_BELOW values in a row below half of it. After a stop the same series
+ * VS_STRETCH_BELOW values below half of it, with none beyond it between them. After a stop the same series
  * is silent for the hold-off; what is abnormal then is told at its end. A
  * stretch that lasts for accept_s is taken for the new normal: it stops, and what
  * is usual is learnt anew.
@@ -56,7 +56,7 @@ struct vs_stretch {
 	double peak_deviation;
 	double lesson;	 /* learn from this now, if there is one */
 	uint32_t values; /* since first_ns */
-	uint32_t below;	 /* in a row, in the stretch */
+	uint32_t below;	 /* half the threshold, since the last one beyond it */
 	bool open, has_lesson;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "probe/kcaps.h"
 
+#include "base/cleanup.h"
 #include "base/text.h"
 
 #include <bpf/bpf.h>
@@ -62,16 +63,32 @@ static struct btf *module_btf(const char *module, struct btf *vmlinux)
 	return libbpf_get_error(btf) ? NULL : btf;
 }
 
+/* The kernel's types; what was loaded for this call alone is in *ret_own. NULL
+ * without. */
+static struct btf *types_of(const struct vs_kcaps *caps, struct btf **ret_own)
+{
+	if (!caps->btf || caps->vmlinux)
+		return caps->vmlinux;
+	*ret_own = btf__load_vmlinux_btf();
+	return *ret_own;
+}
+
+static void free_types(struct btf **btf)
+{
+	btf__free(*btf);
+}
+
 bool vs_kcaps_tun_types(const struct vs_kcaps *caps)
 {
-	struct btf *btf;
+	vs_cleanup(free_types) struct btf *own = NULL;
+	struct btf *vmlinux = types_of(caps, &own), *btf;
 	bool has;
 
-	if (!caps->btf)
+	if (!vmlinux)
 		return false;
-	if (btf__find_by_name_kind(caps->vmlinux, "tun_file", BTF_KIND_STRUCT) > 0)
+	if (btf__find_by_name_kind(vmlinux, "tun_file", BTF_KIND_STRUCT) > 0)
 		return true;
-	btf = module_btf("tun", caps->vmlinux);
+	btf = module_btf("tun", vmlinux);
 	has = btf && btf__find_by_name_kind(btf, "tun_file", BTF_KIND_STRUCT) > 0;
 	btf__free(btf);
 	return has;
@@ -86,16 +103,17 @@ void vs_kcaps_vhost(const struct vs_kcaps *caps, struct vs_vhost_facts *ret)
 		VS_VHOST_FUNCS(X)
 #undef X
 	};
-	struct btf *vhost, *net;
+	vs_cleanup(free_types) struct btf *own = NULL;
+	struct btf *vmlinux = types_of(caps, &own), *vhost, *net;
 
 	memset(ret, 0, sizeof(*ret));
-	if (!caps->btf)
+	if (!vmlinux)
 		return;
-	vhost = module_btf("vhost", caps->vmlinux);
-	net = module_btf("vhost_net", caps->vmlinux);
+	vhost = module_btf("vhost", vmlinux);
+	net = module_btf("vhost_net", vmlinux);
 	ret->loaded = access("/sys/module/vhost_net", F_OK) == 0;
 	for (size_t i = 0; i < VS_VHOST_FUNC__N; i++) {
-		const struct btf *in = caps->vmlinux; /* also where a module is built in */
+		const struct btf *in = vmlinux; /* also where a module is built in */
 
 		if (vhost && strcmp(funcs[i].module, "vhost") == 0)
 			in = vhost;
@@ -103,10 +121,44 @@ void vs_kcaps_vhost(const struct vs_kcaps *caps, struct vs_vhost_facts *ret)
 			in = net;
 		ret->funcs[i] = btf__find_by_name_kind(in, funcs[i].name, BTF_KIND_FUNC) > 0;
 	}
-	ret->types = btf__find_by_name_kind(net ? net : caps->vmlinux, "vhost_net",
+	ret->types = btf__find_by_name_kind(net ? net : vmlinux, "vhost_net",
 					    BTF_KIND_STRUCT) > 0;
 	btf__free(net);
 	btf__free(vhost);
+}
+
+/* All names at once: to search the types for one takes some 30 us, and there
+ * is one to each row of drops in each look. */
+static int learn_reasons(struct vs_kcaps *caps)
+{
+	static const char prefix[] = "SKB_DROP_REASON_";
+	int id = btf__find_by_name_kind(caps->vmlinux, "skb_drop_reason", BTF_KIND_ENUM);
+	const struct btf_type *t = id > 0 ? btf__type_by_id(caps->vmlinux, (uint32_t)id) : NULL;
+	const struct btf_enum *e = t ? btf_enum(t) : NULL;
+
+	caps->reasons_n = t ? btf_vlen(t) : 1;
+	caps->reasons = calloc(caps->reasons_n, sizeof(*caps->reasons));
+	if (!caps->reasons)
+		return -ENOMEM;
+	/* Numbers are dense; the mask and the like at the end of the enum are not reasons. */
+	for (uint32_t i = 0; t && i < btf_vlen(t); i++) {
+		const char *name = btf__name_by_offset(caps->vmlinux, e[i].name_off);
+		uint32_t value = (uint32_t)e[i].val;
+
+		if (value >= caps->reasons_n || caps->reasons[value])
+			continue;
+		caps->reasons[value] =
+			strdup(vs_text_starts(name, prefix) ? name + sizeof(prefix) - 1 : name);
+		if (!caps->reasons[value])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+void vs_kcaps_forget_types(struct vs_kcaps *caps)
+{
+	btf__free(caps->vmlinux);
+	caps->vmlinux = NULL;
 }
 
 /* Value of an enumerator, 0 if there is none. */
@@ -174,34 +226,24 @@ int vs_kcaps_probe(struct vs_kcaps *ret)
 	ret->fentry = !try_load(BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY,
 				btf__find_by_name_kind(ret->vmlinux, "vfs_read", BTF_KIND_FUNC));
 	ret->kprobe = access("/sys/bus/event_source/devices/kprobe/type", R_OK) == 0;
-	return 0;
+	return learn_reasons(ret);
 }
 
 void vs_kcaps_done(struct vs_kcaps *caps)
 {
-	btf__free(caps->vmlinux);
+	vs_kcaps_forget_types(caps);
+	for (uint32_t i = 0; i < caps->reasons_n; i++)
+		free(caps->reasons[i]);
+	free(caps->reasons);
 	memset(caps, 0, sizeof(*caps));
 }
 
 const char *vs_kcaps_reason(struct vs_kcaps *caps, uint32_t reason)
 {
-	static const char prefix[] = "SKB_DROP_REASON_";
-	const struct btf_type *t;
-	const struct btf_enum *e;
-	int id;
-
-	if (!reason || !caps->vmlinux)
+	if (!reason || !caps->reasons)
 		return "";
-	id = btf__find_by_name_kind(caps->vmlinux, "skb_drop_reason", BTF_KIND_ENUM);
-	t = id > 0 ? btf__type_by_id(caps->vmlinux, (uint32_t)id) : NULL;
-	e = t ? btf_enum(t) : NULL;
-	for (uint32_t i = 0; t && i < btf_vlen(t); i++) {
-		const char *name = btf__name_by_offset(caps->vmlinux, e[i].name_off);
-
-		if ((uint32_t)e[i].val != reason)
-			continue;
-		return vs_text_starts(name, prefix) ? name + sizeof(prefix) - 1 : name;
-	}
+	if (reason < caps->reasons_n && caps->reasons[reason])
+		return caps->reasons[reason];
 	for (size_t i = 0; i < sizeof(caps->others) / sizeof(caps->others[0]); i++) {
 		char want[32];
 

@@ -53,7 +53,9 @@ struct vs_kcaps {
 	bool drop_reason; /* kfree_skb tells why */
 	uint32_t qdisc_drop; /* number of the reason QDISC_DROP, 0 if there is none */
 	uint8_t tp_args[VS_TP__N]; /* arguments of a tracepoint; 0: absent */
-	struct btf *vmlinux;	   /* NULL without btf */
+	struct btf *vmlinux;	   /* NULL without btf, and once forgotten */
+	char **reasons;		   /* names by number, NULL where there is none; or NULL */
+	uint32_t reasons_n;
 	char others[32][32];	   /* names made for reasons of other subsystems */
 };
 
@@ -93,6 +95,9 @@ bool vs_kcaps_tun_types(const struct vs_kcaps *caps);
  */
 int vs_kcaps_probe(struct vs_kcaps *ret);
 void vs_kcaps_done(struct vs_kcaps *caps);
+/* Gives back the memory of the kernel's types, some 8 MiB; who needs them once more
+ * (the two above) reads them anew. */
+void vs_kcaps_forget_types(struct vs_kcaps *caps);
 
 const char *vs_tp_name(enum vs_tp tp);
 

@@ -115,8 +115,8 @@ static uint32_t vcpus(const struct vs_sample *s, uint64_t uid, size_t *at)
 static void info_of_vm(struct walk *w, struct vs_subject *s, const struct vs_metric_context *c)
 {
 	const struct vs_vm_sample *vm = c->vm;
-	const char *pairs[2 * (3 + VS_LABEL__N) + 1] = { "uuid", vm->uuid, "pid", NULL, "source",
-							 vm->source };
+	const char *pairs[2 * (3 + VS_LABEL__N) + 1] = {"uuid", vm->uuid, "pid",
+							NULL,	"source", vm->source};
 	char pid[16];
 	size_t n = 6;
 
@@ -135,8 +135,8 @@ static void vms(struct walk *w)
 
 	for (size_t i = 0; i < w->s->vms_n; i++) {
 		const struct vs_vm_sample *vm = &w->s->vms[i];
-		struct vs_metric_context c = { .vm = vm };
-		struct vs_origin_key key = { .a = vm->uid };
+		struct vs_metric_context c = {.vm = vm};
+		struct vs_origin_key key = {.a = vm->uid};
 		struct vs_subject *s;
 
 		if (vm->ended)
@@ -155,8 +155,8 @@ static void vms(struct walk *w)
 		info_of_vm(w, s, &c);
 		if (vm->libvirt.known)
 			set_info(w, VS_COLLECT_INFO_STATE, &s->whole, &c,
-				 (const char *const[]){ "state", vm->libvirt.state, "reason",
-							vm->libvirt.reason, NULL });
+				 (const char *const[]){"state", vm->libvirt.state, "reason",
+						       vm->libvirt.reason, NULL});
 	}
 	vs_exports_sweep(w->series, VS_COLLECT_VM);
 }
@@ -167,9 +167,9 @@ static void threads(struct walk *w)
 		return;
 	for (size_t i = 0; i < w->s->threads_n; i++) {
 		const struct vs_thread_sample *t = &w->s->threads[i];
-		struct vs_metric_context c = { .thread = t };
-		struct vs_origin_key key = { .a = t->vm_uid, .b = t->start_ns, .c = t->tid,
-					     .d = t->role };
+		struct vs_metric_context c = {.thread = t};
+		struct vs_origin_key key = {
+			.a = t->vm_uid, .b = t->start_ns, .c = t->tid, .d = t->role};
 		struct vs_subject *s = subject(w, t->vm_uid);
 
 		if (s)
@@ -187,8 +187,8 @@ static void kvm(struct walk *w)
 		return;
 	for (size_t i = 0; i < w->s->kvm_n; i++) {
 		const struct vs_kvm_sample *k = &w->s->kvm[i];
-		struct vs_metric_context c = { .kvm = k, .names = names };
-		struct vs_origin_key key = { .a = k->vm_uid };
+		struct vs_metric_context c = {.kvm = k, .names = names};
+		struct vs_origin_key key = {.a = k->vm_uid};
 		struct vs_subject *s = subject(w, k->vm_uid);
 
 		if (!s)
@@ -210,7 +210,7 @@ static void kvm(struct walk *w)
 static void loss(struct walk *w, struct vs_device *device, const struct vs_drop_sample *d,
 		 const struct vs_origin_key *key)
 {
-	struct vs_metric_context c = { .drop = d };
+	struct vs_metric_context c = {.drop = d};
 	struct vs_origin *o = vs_exports_find(w->series, VS_COLLECT_DROP, key);
 	struct vs_subject *s = device->subject;
 	char text[TEXT__N], reason[VS_ESCAPED__N];
@@ -245,11 +245,11 @@ static void loss(struct walk *w, struct vs_device *device, const struct vs_drop_
 
 static struct vs_origin_key drop_key(const struct vs_drop_sample *d)
 {
-	return (struct vs_origin_key){ .a = d->vnic_uid,
-				       .b = d->address,
-				       .c = d->raw_reason,
-				       .d = d->kind.direction | (uint32_t)d->kind.site << 8 |
-					    (uint32_t)d->kind.class << 16 };
+	return (struct vs_origin_key){.a = d->vnic_uid,
+				      .b = d->address,
+				      .c = d->raw_reason,
+				      .d = d->kind.direction | (uint32_t)d->kind.site << 8 |
+					   (uint32_t)d->kind.class << 16};
 }
 
 /* Drops of one vNIC, @d to @end. */
@@ -257,7 +257,7 @@ static void drops(struct walk *w, struct vs_device *device, const struct vs_drop
 		  const struct vs_drop_sample *end)
 {
 	for (; d < end; d++) {
-		struct vs_metric_context c = { .drop = d };
+		struct vs_metric_context c = {.drop = d};
 		struct vs_origin_key key = drop_key(d);
 
 		if (d->kind.class == VS_CLASS_LOSS)
@@ -273,11 +273,11 @@ static void drops(struct walk *w, struct vs_device *device, const struct vs_drop
 static void untold(struct walk *w, struct vs_device *device, const struct vs_vnic_sample *n,
 		   uint32_t dir)
 {
-	struct vs_drop_sample d = { .vnic_uid = n->uid,
-				    .reason = "",
-				    .count = n->drops_untold[dir],
-				    .kind = { .site = VS_SITE_OTHER, .class = VS_CLASS_LOSS,
-					      .direction = (uint8_t)dir } };
+	struct vs_drop_sample d = {
+		.vnic_uid = n->uid,
+		.reason = "",
+		.count = n->drops_untold[dir],
+		.kind = {.site = VS_SITE_OTHER, .class = VS_CLASS_LOSS, .direction = (uint8_t)dir}};
 	struct vs_origin_key key = drop_key(&d);
 
 	key.b = UINT64_MAX;
@@ -288,8 +288,8 @@ static void untold(struct walk *w, struct vs_device *device, const struct vs_vni
 static void vnic(struct walk *w, const struct vs_vnic_sample *n, struct vs_device *device,
 		 const uint64_t lost[2])
 {
-	struct vs_metric_context c = { .nic = n };
-	struct vs_origin_key key = { .a = n->uid };
+	struct vs_metric_context c = {.nic = n};
+	struct vs_origin_key key = {.a = n->uid};
 	char ifindex[16], netns[32];
 
 	(void)observe(w, VS_COLLECT_VNIC, &key, device, &c, "%s", "");
@@ -305,35 +305,63 @@ static void vnic(struct walk *w, const struct vs_vnic_sample *n, struct vs_devic
 	(void)snprintf(ifindex, sizeof(ifindex), "%u", n->ifindex);
 	(void)snprintf(netns, sizeof(netns), n->netns_inum ? "net:[%u]" : "host", n->netns_inum);
 	set_info(w, VS_COLLECT_INFO_VNIC, device, &c,
-		 (const char *const[]){ "mac", n->mac, "netns", netns, "ifindex", ifindex, NULL });
+		 (const char *const[]){"mac", n->mac, "netns", netns, "ifindex", ifindex, NULL});
+}
+
+static struct vs_device *device_of_disk(struct walk *w, struct vs_subject *s,
+					const struct vs_disk_sample *d)
+{
+	struct vs_device *device = vs_subjects_device(
+		w->series, s, d->info->logical ? VS_DEVICE_LOGICAL : VS_DEVICE_PHYSICAL, d->dev,
+		d->info->name);
+
+	if (!device)
+		w->r = -ENOMEM;
+	return device;
+}
+
+/* All devices have their places before any reason of a drop takes what is left. */
+static void devices(struct walk *w, struct vs_device **ret_vnics)
+{
+	for (size_t i = 0; i < w->s->vnics_n; i++) {
+		const struct vs_vnic_sample *n = &w->s->vnics[i];
+		struct vs_subject *s = n->vm_uid ? subject(w, n->vm_uid) : NULL;
+
+		if (!s)
+			continue;
+		ret_vnics[i] =
+			vs_subjects_device(w->series, s, VS_DEVICE_VNIC, n->netns_inum, n->name);
+		if (!ret_vnics[i])
+			w->r = -ENOMEM;
+	}
+	for (size_t i = 0; i < w->s->disks_n; i++) {
+		const struct vs_disk_sample *d = &w->s->disks[i];
+		struct vs_subject *s = subject(w, d->vm_uid);
+
+		if (s && (!i || d[-1].vm_uid != d->vm_uid || d[-1].dev != d->dev))
+			(void)device_of_disk(w, s, d);
+	}
 }
 
 /* vNICs and drops are both sorted by the vNIC. */
-static void vnics(struct walk *w, struct vs_device **ret_devices)
+static void vnics(struct walk *w, struct vs_device *const *of_vnics)
 {
 	const struct vs_drop_sample *d = w->s->drops, *end = d + w->s->drops_n;
 
 	for (size_t i = 0; i < w->s->vnics_n; i++) {
 		const struct vs_vnic_sample *n = &w->s->vnics[i];
-		struct vs_subject *s = subject(w, n->vm_uid);
 		const struct vs_drop_sample *first;
-		uint64_t lost[2] = { 0 };
+		uint64_t lost[2] = {0};
 
 		while (d < end && d->vnic_uid < n->uid)
 			d++;
 		for (first = d; d < end && d->vnic_uid == n->uid; d++)
 			if (d->kind.class == VS_CLASS_LOSS)
 				lost[d->kind.direction & 1] += d->count;
-		if (!s || s == &w->series->nobody)
+		if (!of_vnics[i])
 			continue;
-		ret_devices[i] = vs_subjects_device(w->series, s, VS_DEVICE_VNIC, n->netns_inum,
-						    n->name);
-		if (!ret_devices[i]) {
-			w->r = -ENOMEM;
-			continue;
-		}
-		vnic(w, n, ret_devices[i], lost);
-		drops(w, ret_devices[i], first, d);
+		vnic(w, n, of_vnics[i]->into, lost);
+		drops(w, of_vnics[i]->into, first, d);
 	}
 	vs_exports_sweep(w->series, VS_COLLECT_VNIC);
 	vs_exports_sweep(w->series, VS_COLLECT_VNIC_DIR);
@@ -341,19 +369,19 @@ static void vnics(struct walk *w, struct vs_device **ret_devices)
 	vs_exports_sweep(w->series, VS_COLLECT_HARMLESS);
 }
 
-static void virtqs(struct walk *w, struct vs_device *const *devices)
+static void virtqs(struct walk *w, struct vs_device *const *of_vnics)
 {
 	for (size_t i = 0; i < w->s->virtqs_n; i++) {
 		const struct vs_virtq_sample *q = &w->s->virtqs[i];
-		struct vs_metric_context c = { .queue = &q->row, .dir = q->row.direction };
-		struct vs_origin_key key = { .a = q->key.vq, .b = q->vnic_uid, .c = q->key.tid,
-					     .d = q->row.direction };
+		struct vs_metric_context c = {.queue = &q->row, .dir = q->row.direction};
+		struct vs_origin_key key = {
+			.a = q->key.vq, .b = q->vnic_uid, .c = q->key.tid, .d = q->row.direction};
 		const struct vs_vnic_sample *n =
 			q->vnic_uid ? vs_sample_find_vnic(w->s, q->vnic_uid) : NULL;
 
-		if (n && devices[n - w->s->vnics])
-			(void)observe(w, VS_COLLECT_VIRTQ, &key, devices[n - w->s->vnics], &c,
-				      "direction=\"%s\"", direction(c.dir));
+		if (n && of_vnics[n - w->s->vnics])
+			(void)observe(w, VS_COLLECT_VIRTQ, &key, of_vnics[n - w->s->vnics]->into,
+				      &c, "direction=\"%s\"", direction(c.dir));
 	}
 	vs_exports_sweep(w->series, VS_COLLECT_VIRTQ);
 }
@@ -364,29 +392,25 @@ static void disks(struct walk *w)
 
 	for (size_t i = 0; i < w->s->disks_n; i++) {
 		const struct vs_disk_sample *d = &w->s->disks[i];
-		struct vs_metric_context c = { .disk = d };
-		struct vs_origin_key key = { .a = d->vm_uid, .b = d->dev, .c = d->op };
+		struct vs_metric_context c = {.disk = d};
+		struct vs_origin_key key = {.a = d->vm_uid, .b = d->dev, .c = d->op};
 		const char *layer = d->info->logical ? "logical" : "physical";
 		struct vs_subject *s = subject(w, d->vm_uid);
 
 		if (!s)
 			continue;
-		if (!device || i == 0 || d[-1].vm_uid != d->vm_uid || d[-1].dev != d->dev)
-			device = vs_subjects_device(w->series, s,
-						    d->info->logical ? VS_DEVICE_LOGICAL :
-								       VS_DEVICE_PHYSICAL,
-						    d->dev, d->info->name);
-		if (!device) {
-			w->r = -ENOMEM;
+		if (!device || d[-1].vm_uid != d->vm_uid || d[-1].dev != d->dev)
+			device = device_of_disk(w, s, d);
+		if (!device)
 			continue;
-		}
 		(void)observe(w, d->vm_uid ? VS_COLLECT_DISK : VS_COLLECT_UNATTRIBUTED_DISK, &key,
-			      device, &c, "layer=\"%s\",op=\"%s\"", layer, vs_op_name(d->op));
+			      device->into, &c, "layer=\"%s\",op=\"%s\"", layer, vs_op_name(d->op));
 		for (c.part = 0; c.part < VS_PART__N; c.part++) {
 			key.d = c.part;
-			(void)observe(w, d->vm_uid ? VS_COLLECT_DISK_PART : VS_COLLECT_UNATTRIBUTED_PART,
-				      &key, device, &c, "layer=\"%s\",op=\"%s\",part=\"%s\"", layer,
-				      vs_op_name(d->op), vs_part_name(c.part));
+			(void)observe(
+				w, d->vm_uid ? VS_COLLECT_DISK_PART : VS_COLLECT_UNATTRIBUTED_PART,
+				&key, device->into, &c, "layer=\"%s\",op=\"%s\",part=\"%s\"", layer,
+				vs_op_name(d->op), vs_part_name(c.part));
 		}
 	}
 	vs_exports_sweep(w->series, VS_COLLECT_DISK);
@@ -402,7 +426,7 @@ static void unattributed_drops(struct walk *w)
 
 	for (size_t i = 0; i < w->s->drops_n && !w->s->drops[i].vnic_uid; i++) {
 		const struct vs_drop_sample *d = &w->s->drops[i];
-		struct vs_metric_context c = { .drop = d };
+		struct vs_metric_context c = {.drop = d};
 		struct vs_origin_key key = drop_key(d);
 		char reason[VS_ESCAPED__N];
 
@@ -414,84 +438,20 @@ static void unattributed_drops(struct walk *w)
 	vs_exports_sweep(w->series, VS_COLLECT_UNATTRIBUTED_DROP);
 }
 
-static void set(struct walk *w, enum vs_collector collector, const struct vs_metric_context *c,
-		const char *label, const char *value)
-{
-	char escaped[VS_ESCAPED__N], text[VS_ESCAPED__N + 64] = "";
-
-	if (*label)
-		(void)snprintf(text, sizeof(text), "%s=\"%s\"", label,
-			       vs_exports_escape(value, escaped));
-	if (vs_exports_set(w->series, collector, &w->series->host.whole, text, false, c))
-		w->r = -ENOMEM;
-}
-
-static void self(struct walk *w, const struct vs_own *exporter)
-{
-	static const char *const kinds[] = { "vm", "vnic", "disk", "reason" };
-	const struct vs_self_sample *s = &w->s->self;
-	struct vs_own own = *exporter;
-	struct vs_metric_context c = { .self = s, .own = &own };
-	uint64_t recursion = 0;
-	char text[64];
-
-	own.vms = HASH_COUNT(w->series->vms);
-	set(w, VS_COLLECT_SELF, &c, "", "");
-	set(w, VS_COLLECT_BUILD, &c, "version", VS_VERSION);
-	for (uint32_t i = 0; i < s->programs_n; i++) {
-		c.program = &s->programs[i];
-		recursion += c.program->recursion_misses;
-		set(w, VS_COLLECT_PROGRAM, &c, "program", c.program->name);
-	}
-	for (uint32_t i = 0; i < s->maps_n; i++) {
-		c.map = &s->maps[i];
-		set(w, VS_COLLECT_MAP, &c, "map", c.map->name);
-	}
-	for (uint32_t i = 0; i < s->sinks_n; i++) {
-		c.sink = &s->sinks[i];
-		set(w, VS_COLLECT_SINK, &c, "sink", c.sink->name);
-	}
-	for (uint32_t i = 0; i < s->probes_n; i++) {
-		(void)snprintf(text, sizeof(text), "probe=\"%s\",state=\"%s\"", s->probes[i].name,
-			       s->probes[i].state);
-		if (vs_exports_set(w->series, VS_COLLECT_PROBE, &w->series->host.whole, text, false, &c))
-			w->r = -ENOMEM;
-	}
-	for (uint32_t i = 0; i < VS_LOST__N; i++) {
-		c.n = s->lost[i];
-		set(w, VS_COLLECT_LOST, &c, "reason", vs_lost_name(i));
-	}
-	c.n = recursion;
-	set(w, VS_COLLECT_LOST, &c, "reason", "recursion_misses");
-	c.n = s->slots_full;
-	set(w, VS_COLLECT_LOST, &c, "reason", "slots_full");
-	for (uint32_t i = 0; i < VS_FOLDED__N; i++) {
-		c.n = w->series->folded[i];
-		set(w, VS_COLLECT_FOLDED, &c, "kind", kinds[i]);
-	}
-}
-
 int vs_exports_walk(struct vs_exports *series, const struct vs_sample *s)
 {
-	struct walk w = { .series = series, .s = s };
-	vs_autofree struct vs_device **devices = calloc(s->vnics_n + 1, sizeof(*devices));
+	struct walk w = {.series = series, .s = s};
+	vs_autofree struct vs_device **of_vnics = calloc(s->vnics_n + 1, sizeof(*of_vnics));
 
-	if (!devices)
+	if (!of_vnics)
 		return -ENOMEM;
 	vms(&w);
 	threads(&w);
 	kvm(&w);
-	vnics(&w, devices);
-	virtqs(&w, devices);
+	devices(&w, of_vnics);
+	vnics(&w, of_vnics);
+	virtqs(&w, of_vnics);
 	disks(&w);
 	unattributed_drops(&w);
-	return w.r;
-}
-
-int vs_exports_walk_self(struct vs_exports *series, const struct vs_sample *s, const struct vs_own *own)
-{
-	struct walk w = { .series = series, .s = s };
-
-	self(&w, own);
 	return w.r;
 }

@@ -168,8 +168,8 @@ char *vs_exports_escape(const char *text, char ret_text[static VS_ESCAPED__N]);
 uint32_t vs_exports_cost(const struct vs_exports *series, enum vs_collector collector, uint32_t wanted);
 
 /*
- * The rest is for the parts of this store: subjects.c (who is named), collectors.c
- * (walks a sample).
+ * The rest is for the parts of this store: origins.c (rows and their origins), subjects.c
+ * (who is named), collectors.c and collectors_self.c (walk a sample).
  */
 
 /* Metrics of a collector that @detail or their level exports. */
@@ -192,6 +192,8 @@ struct vs_row *vs_exports_row(const struct vs_device *device, enum vs_collector 
 			     const char *text);
 /* Frees objects of @collector that this sample did not have. */
 void vs_exports_sweep(struct vs_exports *series, enum vs_collector collector);
+/* Frees rows of what is set as a whole and was not set this time. */
+void vs_exports_sweep_rows(struct vs_exports *series);
 /* Frees the objects that add to rows of dead devices; and the rows of one. */
 void vs_exports_bury(struct vs_exports *series);
 void vs_exports_free_rows(struct vs_exports *series, struct vs_device *device);
@@ -200,7 +202,8 @@ void vs_subjects_init(struct vs_exports *series);
 /* The VM, made when it is new. Return: NULL when there is no memory. */
 struct vs_subject *vs_subjects_vm(struct vs_exports *series, const struct vs_vm_sample *vm);
 struct vs_subject *vs_subjects_find(struct vs_exports *series, uint64_t uid);
-/* The device that series of this one are kept under: itself, or an "other". */
+/* The device, made when it is new. Its series are those of its ->into, which may become
+ * another when the next one is made. */
 struct vs_device *vs_subjects_device(struct vs_exports *series, struct vs_subject *s,
 				     enum vs_device_kind kind, uint64_t key, const char *name);
 /* The vNIC "other" of a subject, for reasons that do not fit. */

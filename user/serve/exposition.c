@@ -10,9 +10,9 @@
 
 struct vs_exposition {
 	struct vs_exports *series;
-	int metric;		 /* the one under way */
-	struct vs_row *row;	 /* its next row */
-	uint32_t slot;		 /* of the metric among its collector's */
+	int metric;	    /* the one under way */
+	struct vs_row *row; /* its next row */
+	uint32_t slot;	    /* of the metric among its collector's */
 	bool begun, done, failed;
 	uint64_t n; /* series so far */
 	char *text;

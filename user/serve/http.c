@@ -15,12 +15,12 @@
 #include <sys/socket.h>
 #include <utlist.h>
 
-#define TEXT	    "text/plain; charset=utf-8"
-#define SUMMARY	    "virtscope " VS_VERSION "\n\n" PATHS
-#define PATHS                                                            \
-	"/metrics                      for Prometheus\n"                 \
-	"/api/v1/report?duration=S     a report over S seconds, JSON\n"  \
-	"/healthz                      200 while the daemon's loop turns\n" \
+#define TEXT "text/plain; charset=utf-8"
+#define SUMMARY "virtscope " VS_VERSION "\n\n" PATHS
+#define PATHS                                                                                      \
+	"/metrics                      for Prometheus\n"                                           \
+	"/api/v1/report?duration=S     a report over S seconds, JSON\n"                            \
+	"/healthz                      200 while the daemon's loop turns\n"                        \
 	"/readyz                       200 while it measures\n"
 #define MEMORY_EACH 16384
 
@@ -90,8 +90,8 @@ static void on_page(void *data)
 	struct request *q;
 
 	DL_FOREACH(h->requests, q)
-		if (q->number)
-			resume(q);
+	if (q->number)
+		resume(q);
 }
 
 static enum MHD_Result queue(struct request *q, unsigned int status, struct MHD_Response *response)
@@ -109,8 +109,8 @@ static enum MHD_Result queue(struct request *q, unsigned int status, struct MHD_
 static enum MHD_Result say(struct request *q, unsigned int status, const char *text,
 			   const char *header, const char *value)
 {
-	struct MHD_Response *r = MHD_create_response_from_buffer(strlen(text), (void *)text,
-								 MHD_RESPMEM_MUST_COPY);
+	struct MHD_Response *r =
+		MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_MUST_COPY);
 	enum MHD_Result result;
 
 	if (!r)
@@ -135,8 +135,8 @@ static enum MHD_Result readyz(struct request *q)
 	if (is_ready(q->http))
 		return say(q, MHD_HTTP_OK, "ready\n", NULL, NULL);
 	return say(q, MHD_HTTP_SERVICE_UNAVAILABLE,
-		   q->http->sampled_ns ? "not ready: the last sample is too old\n" :
-					 "not ready: no sample has been taken yet\n",
+		   q->http->sampled_ns ? "not ready: the last sample is too old\n"
+				       : "not ready: no sample has been taken yet\n",
 		   "Retry-After", "1");
 }
 
@@ -176,8 +176,8 @@ static void on_measured(void *data, int timer)
 	q->report = NULL; /* finish() has taken it */
 	h->reports--;
 	if (text)
-		q->measured = MHD_create_response_from_buffer(strlen(text), text,
-							      MHD_RESPMEM_MUST_FREE);
+		q->measured =
+			MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
 	if (!q->measured) {
 		vs_warn("build a report for an HTTP client failed, ignoring");
 		free(text);
@@ -206,7 +206,8 @@ static enum MHD_Result measure(struct request *q, double duration_s)
 
 static enum MHD_Result report(struct request *q)
 {
-	const char *text = MHD_lookup_connection_value(q->connection, MHD_GET_ARGUMENT_KIND, "duration");
+	const char *text =
+		MHD_lookup_connection_value(q->connection, MHD_GET_ARGUMENT_KIND, "duration");
 	double s = 1;
 	char *end;
 
@@ -219,7 +220,8 @@ static enum MHD_Result report(struct request *q)
 		s = strtod(text, &end);
 		if (end == text || *end || !isfinite(s) || s < 0.01 || s > VS_HTTP_DURATION_MAX)
 			return say(q, MHD_HTTP_BAD_REQUEST,
-				   "duration must be a number of seconds from 0.01 to 60\n", NULL, NULL);
+				   "duration must be a number of seconds from 0.01 to 60\n", NULL,
+				   NULL);
 	}
 	return measure(q, s);
 }
@@ -320,7 +322,8 @@ static void on_connection(void *data, struct MHD_Connection *connection, void **
 		c = calloc(1, sizeof(*c));
 		if (!c)
 			return; /* its requests will be refused */
-		c->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+		c->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
+				->connect_fd;
 		c->deadline_ns = vs_clock_mono_ns() + VS_HTTP_REQUEST_S * VS_NS_PER_S;
 		DL_APPEND(h->clients, c);
 		*context = c;
@@ -345,9 +348,9 @@ static void on_message(void *data, const char *fmt, va_list ap)
 static int start(struct vs_http *h)
 {
 	struct MHD_OptionItem tls[] = {
-		{ MHD_OPTION_HTTPS_MEM_KEY, 0, h->guard.key },
-		{ MHD_OPTION_HTTPS_MEM_CERT, 0, h->guard.certificate },
-		{ MHD_OPTION_END, 0, NULL },
+		{MHD_OPTION_HTTPS_MEM_KEY, 0, h->guard.key},
+		{MHD_OPTION_HTTPS_MEM_CERT, 0, h->guard.certificate},
+		{MHD_OPTION_END, 0, NULL},
 	};
 	unsigned int flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
 	const union MHD_DaemonInfo *info;
@@ -359,12 +362,14 @@ static int start(struct vs_http *h)
 		MHD_OPTION_LISTEN_SOCKET, h->guard.fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_CONNECTION_LIMIT,
 		VS_HTTP_CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT, VS_HTTP_PER_ADDRESS,
-		MHD_OPTION_CONNECTION_TIMEOUT, VS_HTTP_SILENCE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)MEMORY_EACH, MHD_OPTION_ARRAY, h->guard.key ? tls : &tls[2], MHD_OPTION_END);
+		MHD_OPTION_CONNECTION_TIMEOUT, VS_HTTP_SILENCE_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_EACH, MHD_OPTION_ARRAY,
+		h->guard.key ? tls : &tls[2], MHD_OPTION_END);
 	if (!h->daemon)
 		return vs_fail(EINVAL, "metrics: start the HTTP server%s",
-			       h->guard.key ? ": are tls_certificate and tls_key PEM, and of each other?" :
-					      "");
+			       h->guard.key
+				       ? ": are tls_certificate and tls_key PEM, and of each other?"
+				       : "");
 	h->guard.fd = -1; /* the server's now */
 	h->port = h->guard.port;
 	info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -447,8 +452,13 @@ void vs_http_tick(struct vs_http *h, const struct vs_sample *sample)
 	vs_page_tick(h->page, sample);
 	/* The server's own limit is on silence: a byte now and then would do. */
 	DL_FOREACH(h->clients, c)
-		if (now > c->deadline_ns)
-			(void)shutdown(c->fd, SHUT_RDWR);
+	if (now > c->deadline_ns)
+		(void)shutdown(c->fd, SHUT_RDWR);
+}
+
+bool vs_http_is_read(const struct vs_http *h)
+{
+	return h && vs_page_is_read(h->page);
 }
 
 bool vs_http_wants_whole(struct vs_http *h)

@@ -62,6 +62,9 @@ void vs_http_free(struct vs_http **http);
 /* Once a second. @sample: borrowed until the next call; NULL: it could not be taken. */
 void vs_http_tick(struct vs_http *http, const struct vs_sample *sample);
 
+/* Whether anybody reads the page: see vs_page_is_read(). */
+bool vs_http_is_read(const struct vs_http *http);
+
 /* Whether the next sample should be a whole one: see vs_page_wants_whole(). */
 bool vs_http_wants_whole(struct vs_http *http);
 

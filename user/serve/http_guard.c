@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 
 #define FILE_MAX 65536
-#define BACKLOG	 64
+#define BACKLOG 64
 
 union address {
 	struct sockaddr sa;
@@ -50,9 +50,9 @@ static int parse(const char *listen, union address *ret, socklen_t *ret_len)
 		host[len - 1] = '\0';
 		ret->v6.sin6_family = AF_INET6;
 		*ret_len = sizeof(ret->v6);
-		return inet_pton(AF_INET6, host + 1, &ret->v6.sin6_addr) == 1 ?
-			       parse_port(colon + 1, &ret->v6.sin6_port) :
-			       -EINVAL;
+		return inet_pton(AF_INET6, host + 1, &ret->v6.sin6_addr) == 1
+			       ? parse_port(colon + 1, &ret->v6.sin6_port)
+			       : -EINVAL;
 	}
 	ret->v4.sin_family = AF_INET;
 	*ret_len = sizeof(ret->v4);
@@ -100,10 +100,11 @@ static int read_file(const char *path, const char *what, bool secret, char **ret
 	if (fd < 0 || fstat(fd, &st))
 		return vs_fail(errno, "metrics: open the %s '%s': %s", what, path, strerror(errno));
 	if (!S_ISREG(st.st_mode) || st.st_size > FILE_MAX)
-		return vs_fail(EINVAL, "metrics: the %s '%s' is not a file of up to 64 KiB", what, path);
-	if (secret && st.st_mode & (S_IROTH | S_IWOTH))
-		return vs_fail(EACCES, "metrics: the %s '%s' is open to everybody: chmod 0640 it", what,
+		return vs_fail(EINVAL, "metrics: the %s '%s' is not a file of up to 64 KiB", what,
 			       path);
+	if (secret && st.st_mode & (S_IROTH | S_IWOTH))
+		return vs_fail(EACCES, "metrics: the %s '%s' is open to everybody: chmod 0640 it",
+			       what, path);
 	text = calloc(1, FILE_MAX + 1);
 	if (!text)
 		return -ENOMEM;
@@ -131,10 +132,11 @@ static int read_token(const char *path, struct vs_http_guard *g)
 		if (g->token[i] <= ' ' || g->token[i] >= 0x7f)
 			len = 0;
 	if (len < VS_TOKEN_MIN)
-		return vs_fail(EINVAL,
-			       "metrics: the token in '%s' must be one line of %d or more characters "
-			       "without spaces; openssl rand -hex 32 makes one",
-			       path, VS_TOKEN_MIN);
+		return vs_fail(
+			EINVAL,
+			"metrics: the token in '%s' must be one line of %d or more characters "
+			"without spaces; openssl rand -hex 32 makes one",
+			path, VS_TOKEN_MIN);
 	return 0;
 }
 
@@ -167,7 +169,8 @@ static int listen_at(const char *text, const union address *a, socklen_t len,
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	if (fd < 0 || bind(fd, &a->sa, len) || listen(fd, BACKLOG))
 		return vs_fail(errno, "metrics: listen at '%s': %s%s", text, strerror(errno),
-			       errno == EADDRINUSE ? " (choose another port with metrics.listen)" : "");
+			       errno == EADDRINUSE ? " (choose another port with metrics.listen)"
+						   : "");
 	len = sizeof(bound);
 	(void)getsockname(fd, &bound.sa, &len);
 	/* at the same place in both */
@@ -178,16 +181,17 @@ static int listen_at(const char *text, const union address *a, socklen_t len,
 
 int vs_http_guard_open(const struct vs_http_options *o, struct vs_http_guard *ret)
 {
-	struct vs_http_guard g = { .fd = -1 };
+	struct vs_http_guard g = {.fd = -1};
 	union address a;
 	socklen_t len;
 	int r;
 
 	if (parse(o->listen, &a, &len))
-		return vs_fail(EINVAL,
-			       "metrics: '%s' is not an address to listen at: it takes ADDR:PORT with "
-			       "numbers, [ADDR6]:PORT, or none",
-			       o->listen);
+		return vs_fail(
+			EINVAL,
+			"metrics: '%s' is not an address to listen at: it takes ADDR:PORT with "
+			"numbers, [ADDR6]:PORT, or none",
+			o->listen);
 	if (!is_own(&a) && !(o->tls_certificate && o->tls_key && o->token_file))
 		return vs_fail(EACCES,
 			       "metrics: '%s' can be reached from elsewhere: set tls_certificate, "

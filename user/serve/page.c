@@ -8,24 +8,25 @@
 #include <microhttpd.h>
 #include <stdlib.h>
 
-#define STEP_NS	      2000000ull /* the loop is ours for so long at a time */
-#define STEP_ROWS     32
-#define IDLE_TICKS    120 /* nobody has asked for so long: memory is given back */
-#define KEEP_UP_TICKS 30  /* even then, so that no count wraps twice unseen */
-#define WHOLE_TICKS   10
+#define STEP_NS 2000000ull /* the loop is ours for so long at a time */
+#define STEP_ROWS 32
+#define IDLE_TICKS 120	 /* nobody has asked for so long: memory is given back */
+#define KEEP_UP_TICKS 30 /* even then, so that no count wraps twice unseen */
+#define FOLLOW_TICKS 5	 /* while there are scrapes: what ends between two of them counts, too */
+#define WHOLE_TICKS 10
 
 struct vs_page {
 	struct vs_loop *loop;
 	struct vs_exports *exports, *next; /* next: takes its place when no page is being made */
 	struct vs_exposition *making;
-	struct MHD_Response *response;	  /* of the sample of that number; or NULL */
-	const struct vs_sample *sample;	  /* the last; NULL: it was missed */
+	struct MHD_Response *response;		 /* of the sample of that number; or NULL */
+	const struct vs_sample *sample;		 /* the last; NULL: it was missed */
 	uint64_t number, taken, made, under_way; /* samples: last, in exports, in response, … */
-	uint64_t asked;			  /* last sample for which anybody asked */
+	uint64_t asked;				 /* last sample for which anybody asked */
 	uint64_t whole;
 	uint64_t cpu_ns;
 	int timer;
-	int failed; /* -errno of the last page */
+	int failed;    /* -errno of the last page */
 	uint32_t held; /* pages that somebody still reads, and the last one */
 	struct vs_own own;
 	void (*ready)(void *data);
@@ -57,7 +58,8 @@ static struct MHD_Response *response_of(struct vs_page *p)
 		return NULL;
 	h->page = p;
 	h->text = vs_exposition_take(p->making, &len);
-	response = MHD_create_response_from_buffer_with_free_callback_cls(len, h->text, free_text, h);
+	response =
+		MHD_create_response_from_buffer_with_free_callback_cls(len, h->text, free_text, h);
 	if (!response) {
 		free(h->text);
 		free(h);
@@ -114,7 +116,8 @@ static void on_step(void *data, int fd)
 	}
 	p->failed = p->response ? 0 : -ENOMEM;
 	if (p->failed)
-		vs_warn("metrics: no memory for the page of %zu VMs", p->sample ? p->sample->vms_n : 0);
+		vs_warn("metrics: no memory for the page of %zu VMs",
+			p->sample ? p->sample->vms_n : 0);
 	p->made = p->under_way;
 	p->own.renders++;
 	p->own.render_ns = p->cpu_ns;
@@ -165,8 +168,7 @@ void vs_page_tick(struct vs_page *p, const struct vs_sample *sample)
 	if (!sample)
 		return;
 	p->number++;
-	/* Threads that begin and end between two scrapes count, too, while there are scrapes. */
-	if (p->number - p->asked < IDLE_TICKS || p->number % KEEP_UP_TICKS == 0)
+	if (p->number % (p->number - p->asked < IDLE_TICKS ? FOLLOW_TICKS : KEEP_UP_TICKS) == 0)
 		take_in(p);
 	if (p->number - p->asked > IDLE_TICKS)
 		let_go(p);
@@ -214,9 +216,14 @@ int vs_page_get(struct vs_page *p, uint64_t number, struct MHD_Response **ret)
 	return p->making ? -EAGAIN : begin(p);
 }
 
+bool vs_page_is_read(const struct vs_page *p)
+{
+	return p->asked && p->number - p->asked <= IDLE_TICKS;
+}
+
 bool vs_page_wants_whole(struct vs_page *p)
 {
-	if (!p->asked || p->number - p->asked > IDLE_TICKS || p->number - p->whole < WHOLE_TICKS)
+	if (!vs_page_is_read(p) || p->number - p->whole < WHOLE_TICKS)
 		return false;
 	p->whole = p->number;
 	return true;

@@ -51,6 +51,9 @@ uint64_t vs_page_number(const struct vs_page *page);
  */
 int vs_page_get(struct vs_page *page, uint64_t number, struct MHD_Response **ret);
 
+/* Somebody has asked for it within the last two minutes. */
+bool vs_page_is_read(const struct vs_page *page);
+
 /* Somebody looks at what only a whole sample has (KVM's statistics), and the last
  * was 10 s ago. Asking counts as having got one. */
 bool vs_page_wants_whole(struct vs_page *page);

@@ -23,33 +23,33 @@ static void init_subject(struct vs_subject *s)
 static uint32_t cost_of(const struct vs_exports *series, enum vs_collector c, uint32_t dirs,
 			uint32_t ops, uint32_t parts, bool detail)
 {
-	struct vs_disk_sample disk = { 0 };
-	struct vs_metric_context context = { .disk = &disk };
+	struct vs_disk_sample disk = {0};
+	struct vs_metric_context context = {.disk = &disk};
 	uint32_t n = 0;
 
 	for (context.dir = 0; context.dir < dirs; context.dir++)
 		for (disk.op = 0; disk.op < ops; disk.op++)
 			for (context.part = 0; context.part < parts; context.part++)
-				n += vs_exports_cost(series, c,
-						    vs_exports_wanted(series, c, &context, detail));
+				n += vs_exports_cost(
+					series, c, vs_exports_wanted(series, c, &context, detail));
 	return n;
 }
 
 void vs_subjects_init(struct vs_exports *series)
 {
-	struct vs_subject *const all[] = { &series->other, &series->nobody, &series->host };
+	struct vs_subject *const all[] = {&series->other, &series->nobody, &series->host};
 
 	for (int d = 0; d < 2; d++) {
 		bool detail = d;
 
-		series->cost_vm[d] = cost_of(series, VS_COLLECT_VM, 1, 1, 1, detail) +
-				     cost_of(series, VS_COLLECT_INFO_VM, 1, 1, 1, detail) +
-				     cost_of(series, VS_COLLECT_INFO_STATE, 1, 1, 1, detail) +
-				     cost_of(series, VS_COLLECT_KVM, 1, 1, 1, detail) +
-				     cost_of(series, VS_COLLECT_ROLE, 1, 1, 1, detail) * VS_ROLE__N +
-				     cost_of(series, VS_COLLECT_KVM_EXIT, 1, 1, 1, detail) *
-					     VS_KVM_STAT__N +
-				     OTHER_DROPS;
+		series->cost_vm[d] =
+			cost_of(series, VS_COLLECT_VM, 1, 1, 1, detail) +
+			cost_of(series, VS_COLLECT_INFO_VM, 1, 1, 1, detail) +
+			cost_of(series, VS_COLLECT_INFO_STATE, 1, 1, 1, detail) +
+			cost_of(series, VS_COLLECT_KVM, 1, 1, 1, detail) +
+			cost_of(series, VS_COLLECT_ROLE, 1, 1, 1, detail) * VS_ROLE__N +
+			cost_of(series, VS_COLLECT_KVM_EXIT, 1, 1, 1, detail) * VS_KVM_STAT__N +
+			OTHER_DROPS;
 		series->cost[VS_DEVICE_VNIC][d] =
 			cost_of(series, VS_COLLECT_VNIC, 1, 1, 1, detail) +
 			cost_of(series, VS_COLLECT_INFO_VNIC, 1, 1, 1, detail) +
@@ -93,7 +93,8 @@ static void free_subject(struct vs_exports *series, struct vs_subject *s)
 	{
 		DL_DELETE(s->devices, d);
 		if (d->into != d && !s->folded && s != &series->nobody)
-			series->folded[d->kind == VS_DEVICE_VNIC ? VS_FOLDED_VNIC : VS_FOLDED_DISK]--;
+			series->folded[d->kind == VS_DEVICE_VNIC ? VS_FOLDED_VNIC
+								 : VS_FOLDED_DISK]--;
 		free_device(series, d);
 	}
 	for (int k = 0; k < VS_DEVICE__N; k++)
@@ -175,7 +176,8 @@ struct vs_subject *vs_subjects_vm(struct vs_exports *series, const struct vs_vm_
 	return s;
 }
 
-static struct vs_device *new_device(struct vs_subject *s, enum vs_device_kind kind, const char *name)
+static struct vs_device *new_device(struct vs_subject *s, enum vs_device_kind kind,
+				    const char *name)
 {
 	struct vs_device *d = calloc(1, sizeof(*d));
 	char escaped[VS_ESCAPED__N];
@@ -243,8 +245,8 @@ static struct vs_device *fold_newest(struct vs_exports *series, struct vs_subjec
 	struct vs_row *row, *tmp;
 
 	DL_FOREACH(s->devices, d)
-		if (d->kind == kind && d->into == d)
-			newest = d;
+	if (d->kind == kind && d->into == d)
+		newest = d;
 	other = newest ? other_device(s, kind) : NULL;
 	if (!other)
 		return NULL;
@@ -314,7 +316,7 @@ struct vs_device *vs_subjects_device(struct vs_exports *series, struct vs_subjec
 		DL_APPEND(s->devices, d);
 	}
 	d->gen = series->gen;
-	return d->into;
+	return d;
 }
 
 struct named {
@@ -384,7 +386,7 @@ static uint32_t drop_rows(const struct vs_device *d)
 	uint32_t n = 0;
 
 	DL_FOREACH2(d->rows, row, dnext)
-		n += row->collector == VS_COLLECT_DROP;
+	n += row->collector == VS_COLLECT_DROP;
 	return n;
 }
 
@@ -401,7 +403,8 @@ static void sweep_devices(struct vs_exports *series, struct vs_subject *s)
 		if (d->paid)
 			s->used -= series->cost[d->kind][s->detail];
 		else if (!s->folded && d->into != d && s != &series->nobody)
-			series->folded[d->kind == VS_DEVICE_VNIC ? VS_FOLDED_VNIC : VS_FOLDED_DISK]--;
+			series->folded[d->kind == VS_DEVICE_VNIC ? VS_FOLDED_VNIC
+								 : VS_FOLDED_DISK]--;
 		free_device(series, d);
 	}
 }
@@ -414,7 +417,7 @@ void vs_subjects_sweep(struct vs_exports *series)
 	series->nobody.gen = series->gen;
 	any = mark_dead(series, &series->nobody);
 	HASH_ITER(hh, series->vms, s, tmp)
-		any |= mark_dead(series, s);
+	any |= mark_dead(series, s);
 	if (!any)
 		return;
 	vs_exports_bury(series);
@@ -435,7 +438,7 @@ void vs_subjects_done(struct vs_exports *series)
 	struct vs_subject *s, *tmp;
 
 	HASH_ITER(hh, series->vms, s, tmp)
-		free_vm(series, s);
+	free_vm(series, s);
 	free_subject(series, &series->other);
 	free_subject(series, &series->nobody);
 	free_subject(series, &series->host);

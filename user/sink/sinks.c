@@ -155,7 +155,10 @@ void vs_sinks_remove(struct vs_sinks *set, const char *name)
 
 void vs_sinks_emit(struct vs_sinks *set, const json_t *event)
 {
-	vs_autofree char *text = json_dumps(event, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	/* ASCII: names hold what some readers take for the end of a line (U+0085, U+2028)
+	 * and what terminals take for commands (U+009B). */
+	vs_autofree char *text =
+		json_dumps(event, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);
 	struct vs_sink_event e = { .json = event, .line = text };
 
 	if (text) {

@@ -220,7 +220,9 @@ static void serve(struct probe *p)
 			start(p);
 		break;
 	case VS_APART_SAMPLE:
-		answer_sample(p, vs_source_sample(&p->source, (enum vs_look)m->value, &p->sample));
+		answer_sample(p, m->value > VS_LOOK_THREADS ?
+					 -EINVAL :
+					 vs_source_sample(&p->source, (enum vs_look)m->value, &p->sample));
 		break;
 	case VS_APART_WINDOW:
 		window(p, m->value != 0);

@@ -14,6 +14,7 @@
 
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 
 /* After a hint that something changed: QEMU opens its taps some time after the
@@ -292,6 +293,9 @@ int vs_live_new(struct vs_loop *loop, const struct vs_live_options *options,
 				options->forced[i].name, options->forced[i].pid);
 	vs_inventory_scan_processes(&live->inv, true);
 	scan_files(live, true);
+	/* What was needed to load is not needed to watch: to the kernel with it. */
+	vs_kcaps_forget_types(&live->caps);
+	(void)malloc_trim(0);
 	*ret = live;
 	return 0;
 }

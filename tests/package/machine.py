@@ -75,7 +75,7 @@ class Machine:
     def files(self):
         """Every path, with its kind and mode, of what a package could leave. Not what apt and the system write as they go."""
         skip = ("/var/cache/apt", "/var/lib/apt", "/var/lib/dpkg", "/var/log/journal", "/var/log/apt", "/var/log/dpkg.log",
-                "/var/log/alternatives.log", "/var/cache/ldconfig", "/var/lib/systemd", "/var/cache/debconf", "/run/systemd",
+                "/var/log/alternatives.log", "/var/lib/logrotate/status", "/var/cache/ldconfig", "/var/lib/systemd", "/var/cache/debconf", "/run/systemd",
                 "/run/log", "/run/user", "/etc/ld.so.cache", "/tmp", "/var/tmp")
         prune = " -o ".join(f"-path {p}" for p in skip)
         out = self.sh(f"find / -xdev \\( {prune} \\) -prune -o -printf '%y %m %p\\n'; "

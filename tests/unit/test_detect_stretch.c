@@ -85,9 +85,10 @@ static void is_silent_during_warm_up_whatever_comes(void **state)
 {
 	struct scene *c = *state;
 
-	for (int i = 0; i < 29; i++) {
-		see_for(c, 5, 100e-6);
-		see_for(c, 5, 50e-3);
+	see_for(c, 200, 100e-6);
+	for (int i = 0; i < 4; i++) {
+		see_for(c, 20, 50e-3 * (1 << 3 * i));
+		see_for(c, 4, 100e-6);
 	}
 	assert_true(c->now_s - 1000 < c->o.warmup_s);
 	assert_int_equal(c->starts, 0);
@@ -138,6 +139,17 @@ static void a_spike_of_one_value_is_nothing(void **state)
 		see_for(c, 30, 100e-6);
 	}
 	assert_int_equal(c->starts, 0);
+}
+
+static void a_wild_value_hides_nothing_that_comes_after(void **state)
+{
+	struct scene *c = *state;
+
+	see_for(c, 400, 100e-6);
+	see(c, 100);
+	see_for(c, 2 * VS_STRETCH_OF, 100e-6);
+	see_for(c, VS_STRETCH_OVER, 2e-3);
+	assert_int_equal(c->starts, 1);
 }
 
 static void what_falls_is_abnormal_for_throughput_only(void **state)
@@ -418,6 +430,7 @@ int main(void)
 		TEST(a_step_up_is_one_start_and_one_stop),
 		TEST(what_begins_during_warm_up_is_told_at_its_end),
 		TEST(a_spike_of_one_value_is_nothing),
+		TEST(a_wild_value_hides_nothing_that_comes_after),
 		TEST(what_falls_is_abnormal_for_throughput_only),
 		TEST(throughput_must_deviate_further),
 		TEST(values_before_the_start_do_not_widen_what_is_usual),

@@ -11,6 +11,7 @@
 #define VS_GROUP "virtscope"
 
 /* Give an open file, or a path, to the group virtscope; where that does not
- * exist, or may not be given to, nothing happens. Logs: debug. */
+ * exist, or may not be given to (a root without capabilities that is no member),
+ * nothing happens. Logs: debug. */
 void vs_group_give(int fd);
 void vs_group_give_path(const char *path);

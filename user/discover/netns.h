@@ -21,8 +21,7 @@ int vs_netns_cookie_of(int socket_fd, uint64_t *ret);
 
 /*
  * A tour goes from namespace to namespace and home at its end: to go home in
- * between costs as much as a visit. All zero, but for home_fd, which is -1, before
- * the first visit.
+ * between costs as much as a visit. VS_NETNS_TOUR before the first visit.
  */
 struct vs_netns_tour {
 	int home_fd;  /* of the namespace to return to; -1: we have not left it */

@@ -90,8 +90,10 @@ static void on_page(void *data)
 	struct request *q;
 
 	DL_FOREACH(h->requests, q)
-	if (q->number)
-		resume(q);
+	{
+		if (q->number)
+			resume(q);
+	}
 }
 
 static enum MHD_Result queue(struct request *q, unsigned int status, struct MHD_Response *response)
@@ -452,8 +454,10 @@ void vs_http_tick(struct vs_http *h, const struct vs_sample *sample)
 	vs_page_tick(h->page, sample);
 	/* The server's own limit is on silence: a byte now and then would do. */
 	DL_FOREACH(h->clients, c)
-	if (now > c->deadline_ns)
-		(void)shutdown(c->fd, SHUT_RDWR);
+	{
+		if (now > c->deadline_ns)
+			(void)shutdown(c->fd, SHUT_RDWR);
+	}
 }
 
 bool vs_http_is_read(const struct vs_http *h)

@@ -40,8 +40,10 @@ struct vs_row *vs_exports_row(const struct vs_device *device, enum vs_collector 
 	struct vs_row *row;
 
 	DL_FOREACH2(device->rows, row, dnext)
-	if (row->collector == collector && (!text || strcmp(row->text, text) == 0))
-		return row;
+	{
+		if (row->collector == collector && (!text || strcmp(row->text, text) == 0))
+			return row;
+	}
 	return NULL;
 }
 
@@ -95,8 +97,10 @@ void vs_exports_bury(struct vs_exports *series)
 
 	for (int c = 0; c < VS_COLLECT__N; c++)
 		HASH_ITER(hh, series->objects[c], o, tmp)
-	if (o->row->device->dead)
-		free_object(series, (enum vs_collector)c, o);
+		{
+			if (o->row->device->dead)
+				free_object(series, (enum vs_collector)c, o);
+		}
 }
 
 void vs_exports_sweep(struct vs_exports *series, enum vs_collector collector)
@@ -106,8 +110,10 @@ void vs_exports_sweep(struct vs_exports *series, enum vs_collector collector)
 	if (HASH_COUNT(series->objects[collector]) == series->touched[collector])
 		return;
 	HASH_ITER(hh, series->objects[collector], o, tmp)
-	if (o->gen != series->gen)
-		free_object(series, collector, o);
+	{
+		if (o->gen != series->gen)
+			free_object(series, collector, o);
+	}
 }
 
 struct vs_origin *vs_exports_find(struct vs_exports *series, enum vs_collector collector,
@@ -288,6 +294,8 @@ void vs_exports_sweep_rows(struct vs_exports *series)
 
 	for (size_t i = 0; i < sizeof(as_a_whole) / sizeof(as_a_whole[0]); i++)
 		DL_FOREACH_SAFE(series->rows[as_a_whole[i]], row, tmp)
-	if (row->gen != series->gen)
-		free_row(series, row);
+		{
+			if (row->gen != series->gen)
+				free_row(series, row);
+		}
 }

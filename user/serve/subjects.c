@@ -245,8 +245,10 @@ static struct vs_device *fold_newest(struct vs_exports *series, struct vs_subjec
 	struct vs_row *row, *tmp;
 
 	DL_FOREACH(s->devices, d)
-	if (d->kind == kind && d->into == d)
-		newest = d;
+	{
+		if (d->kind == kind && d->into == d)
+			newest = d;
+	}
 	other = newest ? other_device(s, kind) : NULL;
 	if (!other)
 		return NULL;
@@ -386,7 +388,9 @@ static uint32_t drop_rows(const struct vs_device *d)
 	uint32_t n = 0;
 
 	DL_FOREACH2(d->rows, row, dnext)
-	n += row->collector == VS_COLLECT_DROP;
+	{
+		n += row->collector == VS_COLLECT_DROP;
+	}
 	return n;
 }
 
@@ -417,7 +421,9 @@ void vs_subjects_sweep(struct vs_exports *series)
 	series->nobody.gen = series->gen;
 	any = mark_dead(series, &series->nobody);
 	HASH_ITER(hh, series->vms, s, tmp)
-	any |= mark_dead(series, s);
+	{
+		any |= mark_dead(series, s);
+	}
 	if (!any)
 		return;
 	vs_exports_bury(series);
@@ -438,7 +444,9 @@ void vs_subjects_done(struct vs_exports *series)
 	struct vs_subject *s, *tmp;
 
 	HASH_ITER(hh, series->vms, s, tmp)
-	free_vm(series, s);
+	{
+		free_vm(series, s);
+	}
 	free_subject(series, &series->other);
 	free_subject(series, &series->nobody);
 	free_subject(series, &series->host);

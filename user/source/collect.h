@@ -45,11 +45,11 @@ struct vs_self_reader {
 	uint64_t maps_ns; /* when they were read */
 	int virtq;	  /* the map there was then: vhost's come and go */
 };
-void vs_self_reader_done(struct vs_self_reader *own);
+void vs_self_reader_done(struct vs_self_reader *reader);
 
 /* Cost, losses and maps, into @ret->self; to be called when the rest is there. */
 void vs_self_read(const struct vs_inventory *inv, const struct vs_plan *plan,
-		     const struct vs_vhost_probe *vhost, struct vs_self_reader *own, struct vs_sample *ret);
+		     const struct vs_vhost_probe *vhost, struct vs_self_reader *reader, struct vs_sample *ret);
 
 typedef void (*vs_disk_seen_fn)(void *data, const struct vs_vm_entry *vm,
 				const struct vs_disk_info *disk);

@@ -12,6 +12,7 @@ from machine import BUILD, ROOT, run
 from readme import blocks
 
 pytestmark = [pytest.mark.demo, pytest.mark.timeout(1500)]
+BROKEN_BY_THE_EMULATOR = 75     # scripts/host-vm: says nothing about us
 OUT = BUILD / "test" / "bare-machine"
 GUESTS = {"demo-a", "demo-b"}
 
@@ -28,10 +29,13 @@ def seen(deb):
     steps.mkdir(parents=True, exist_ok=True)
     for name, commands in (("install", install), ("scrape", scrape), ("guests", guests), ("look", look)):
         (steps / name).write_text(commands)
-    run(["rm", "-rf", OUT])
-    r = run([ROOT / "scripts" / "host-vm", "--timeout", 1200, "--out", OUT, "--log", OUT.with_suffix(".console"),
-             "--system", system.stdout.strip(), "6.1", "--", "tests/package/bare-machine", steps], 1400, cwd=ROOT)
-    print(r.stdout, r.stderr)
+    for _ in range(2):
+        run(["rm", "-rf", OUT])
+        r = run([ROOT / "scripts" / "host-vm", "--timeout", 900, "--out", OUT, "--log", OUT.with_suffix(".console"),
+                 "--system", system.stdout.strip(), "6.1", "--", "tests/package/bare-machine", steps], 1000, cwd=ROOT)
+        print(r.stdout, r.stderr)
+        if r.returncode != BROKEN_BY_THE_EMULATOR:
+            break
     assert r.returncode == 0, r.stdout + r.stderr
     return OUT
 

@@ -92,7 +92,7 @@ class Process:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-        self.wait()
+        print(f"{self.argv} ended with status {self.wait()} and said:", *self.stderr, sep="\n  ")
 
 
 class Report(dict):

@@ -20,7 +20,7 @@ KEPT = {"CAP_DAC_READ_SEARCH": 2, "CAP_NET_ADMIN": 12, "CAP_SYS_PTRACE": 19, "CA
 SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 USER = "nobody"
 SOON_S = 5
-HUNG_S = 5 + 1 + 2      # the limit of a call, the wait for the next tick, slack
+HUNG_S = 20 + 1 + 4      # the limit of a call, the wait for the next tick, slack
 
 
 def capabilities(pid):

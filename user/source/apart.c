@@ -18,7 +18,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define CALL_NS	 (5 * VS_NS_PER_S)
+/* A request waits while the probe loads the programs for a module that has just
+ * come: the verifier again, of a host that may be short of CPU. Less than the
+ * service manager's patience with us, WatchdogSec= of the unit. */
+#define CALL_NS	 (20 * VS_NS_PER_S)
 /* Loading asks the kernel's verifier, which an emulated machine is slow at. */
 #define START_NS (120 * VS_NS_PER_S)
 /* To take its programs out of the kernel and tell its last events. */

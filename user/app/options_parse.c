@@ -107,7 +107,7 @@ void vs_options_help(const struct vs_command *command)
 		(void)printf("virtscope - what the virtual machines of this host send, receive, lose and wait for\n\n"
 			     "usage: virtscope COMMAND [OPTION]...\n\n");
 		for (const struct vs_command *c = vs_commands; c->name; c++)
-			(void)printf("  %-10s %s\n", c->name, c->summary);
+			(void)printf("  %-13s %s\n", c->name, c->summary);
 		(void)printf("\n  virtscope COMMAND -h     teaches the command\n"
 			     "  virtscope --version      says which virtscope this is\n\n"
 			     "Exit status: 0 fine, 1 failed, 2 bad usage or configuration, 3 not permitted.\n");

@@ -17,9 +17,11 @@ def hog(lab):
     def start(cpu):
         program = lab.scratch / "vst-hog"
         shutil.copy("/bin/sh", program)
-        process = subprocess.Popen(["chrt", "-r", "1", program, "-c", "while :; do :; done"],
-                                   preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+        process = subprocess.Popen([program, "-c", "while :; do :; done"])
         lab.undo.callback(lambda: (process.kill(), process.wait()))
+        # Only now, so that it is known by this name from its first turn on that CPU.
+        os.sched_setscheduler(process.pid, os.SCHED_RR, os.sched_param(1))
+        os.sched_setaffinity(process.pid, {cpu})
         return process
     return start
 
